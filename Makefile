@@ -1,0 +1,67 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+#
+# All paths are relative, so that a checkout may lie anywhere, in a directory with spaces too.
+
+# The interpreter that .venv is made from: the distribution's where it is complete, since other users can run that one.
+PYTHON ?= $(shell for python in /usr/bin/python3.11 python3.11 python3; do \
+	"$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; done; echo "$$python")
+# More arguments for pytest: make unit PYTEST_ARGS='-k wal -x'
+PYTEST_ARGS ?=
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
+		printf '  make %-16s %s\n' "$$target" "$$text"; done
+
+.PHONY: setup
+setup: ## make .venv and put the checkout on Ansible's collections path
+	@"$(PYTHON)" -B -m tests.gates.setup
+
+.PHONY: lint lint-ruff lint-format lint-mypy lint-yaml lint-ansible lint-changelog
+lint: lint-ruff lint-format lint-mypy lint-yaml lint-ansible lint-changelog ## all the linters below
+lint-ruff: setup ## ruff: errors and style of Python
+	.venv/bin/ruff check .
+lint-format: setup ## ruff: formatting of Python
+	.venv/bin/ruff format --check .
+lint-mypy: setup ## mypy, strict: types of module_utils and of the test gates
+	.venv/bin/mypy
+lint-yaml: setup ## yamllint
+	.venv/bin/yamllint --strict .
+lint-ansible: setup ## ansible-lint, profile production
+	.venv/bin/ansible-lint --offline --strict
+lint-changelog: setup ## antsibull-changelog: fragments and changelog
+	.venv/bin/antsibull-changelog lint
+
+.PHONY: format
+format: setup ## rewrite Python as ruff wants it
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+.PHONY: sanity
+sanity: setup ## ansible-test sanity, on a clean copy
+	.venv/bin/python -m tests.gates.sanity
+
+.PHONY: unit integration
+unit: setup ## unit tests: seconds, no server
+	.venv/bin/python -m pytest tests/unit $(PYTEST_ARGS)
+integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
+	.venv/bin/python -m pytest tests/integration $(PYTEST_ARGS)
+
+.PHONY: test
+test: lint sanity unit integration ## everything above
+
+.PHONY: demo
+demo: setup ## lose a database and get it back, on a throw-away server
+	@.venv/bin/python -m tests.demo
+
+.PHONY: clean
+clean: ## remove what the targets made, .venv included
+	rm -rf .build .venv .ansible .mypy_cache .pytest_cache .ruff_cache .hypothesis tests/output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
