@@ -10,6 +10,9 @@ PYTHON ?= $(shell for python in /usr/bin/python3.11 python3.11 python3; do \
 # More arguments for pytest: make unit PYTEST_ARGS='-k wal -x'
 PYTEST_ARGS ?=
 
+# In continuous integration a skipped test is a failure: it would prove nothing.
+PYTEST := .venv/bin/python -m pytest $(if $(CI),-p tests.gates.no_skip)
+
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
@@ -17,21 +20,23 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 .PHONY: help
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)$$/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
 		printf '  make %-16s %s\n' "$$target" "$$text"; done
 
 .PHONY: setup
 setup: ## make .venv and put the checkout on Ansible's collections path
 	@"$(PYTHON)" -B -m tests.gates.setup
 
-.PHONY: lint lint-ruff lint-format lint-mypy lint-yaml lint-ansible lint-changelog
-lint: lint-ruff lint-format lint-mypy lint-yaml lint-ansible lint-changelog ## all the linters below
+.PHONY: lint lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog
+lint: lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog ## all the linters below
 lint-ruff: setup ## ruff: errors and style of Python
 	.venv/bin/ruff check .
 lint-format: setup ## ruff: formatting of Python
 	.venv/bin/ruff format --check .
 lint-mypy: setup ## mypy, strict: types of module_utils and of the test gates
 	.venv/bin/mypy
+lint-python39: setup ## vermin: what runs on managed hosts runs on Python 3.9
+	.venv/bin/vermin --target=3.9- --violations --no-tips --quiet plugins roles
 lint-yaml: setup ## yamllint
 	.venv/bin/yamllint --strict .
 lint-ansible: setup ## ansible-lint, profile production
@@ -50,9 +55,9 @@ sanity: setup ## ansible-test sanity, on a clean copy
 
 .PHONY: unit integration
 unit: setup ## unit tests: seconds, no server
-	.venv/bin/python -m pytest tests/unit $(PYTEST_ARGS)
+	$(PYTEST) tests/unit $(PYTEST_ARGS)
 integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
-	.venv/bin/python -m pytest tests/integration $(PYTEST_ARGS)
+	$(PYTEST) tests/integration $(PYTEST_ARGS)
 
 .PHONY: test
 test: lint sanity unit integration ## everything above

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Put pip into an empty virtual environment, for ansible-test.
 
-ansible-test runs its bootstrap script with the environment's interpreter and pip's options and packages as arguments, and
-downloads the script unless its cache has one. Python brings all that is needed, so tests do not depend on a download.
+ansible-test runs its bootstrap script with the environment's interpreter, and with pip's options and packages as
+arguments. It downloads the script unless its cache has one. Python brings all that is needed for the same, so that
+tests do not depend on a download.
 """
 
 from __future__ import annotations

@@ -74,11 +74,11 @@ def prepare_home() -> None:
 def wanted_pip() -> str:
     """Return the version of pip that this ansible-test puts into its environments."""
     spec = find_spec("ansible_test")
-    assert spec is not None and spec.submodule_search_locations is not None
-    source = Path(spec.submodule_search_locations[0], "_internal/python_requirements.py").read_text()
+    places = spec.submodule_search_locations if spec else None
+    source = Path(places[0], "_internal/python_requirements.py").read_text() if places else ""
     found = re.search(r"pip='([0-9.]+)'", source)
     if not found:
-        raise SystemExit("sanity | this ansible-test does not say which pip it wants; see wanted_pip()")
+        raise SystemExit("sanity | cannot tell which pip ansible-test wants; see wanted_pip()")
     return found[1]
 
 
@@ -106,7 +106,7 @@ def runs(program: str) -> bool:
 
 def ansible_test(*arguments: str) -> int:
     """Run ansible-test sanity in the copy; return its exit status."""
-    argv = [VENV / "bin/ansible-test", "sanity", "--requirements", "--color", "no", *arguments]
+    argv = [str(VENV / "bin/ansible-test"), "sanity", "--requirements", "--color", "no", *arguments]
     # The checkout's ansible.cfg is for running playbooks; ansible-test brings its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GIT_"))}
     environment.update(HOME=str(HOME), XDG_CONFIG_HOME=str(HOME / ".config"))
