@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures for tests against real servers: each test gets a cluster of its own, once for each PostgreSQL version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.modules import Modules
+from tests.support.playbooks import Playbooks
+from tests.support.postgres import Cluster, versions
+from tests.support.sandbox import Sandbox
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Provide the directory that everything of this session lives in."""
+    with Sandbox() as created:
+        yield created
+
+
+@pytest.fixture(params=versions(), ids=lambda version: f"pg{version}")
+def version(request: pytest.FixtureRequest) -> str:
+    """Return the PostgreSQL version under test; a test that uses it runs once for each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def cluster(sandbox: Sandbox, version: str) -> Iterator[Cluster]:
+    """Provide a running cluster that nothing has been done to."""
+    with sandbox.cluster(version) as created:
+        yield created
+
+
+@pytest.fixture
+def repository(cluster: Cluster) -> Path:
+    """Return where the cluster's repository will be; nothing is there yet."""
+    return cluster.home / "repository"
+
+
+@pytest.fixture(scope="session")
+def modules(sandbox: Sandbox) -> Modules:
+    """Run modules of the collection directly."""
+    return Modules(sandbox)
+
+
+@pytest.fixture(scope="session")
+def playbooks(sandbox: Sandbox) -> Playbooks:
+    """Run playbooks of the collection."""
+    return Playbooks(sandbox)
+
+
+@pytest.fixture
+def inventory(playbooks: Playbooks, cluster: Cluster) -> Path:
+    """Write the inventory that describes the cluster."""
+    return playbooks.inventory(cluster)

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the other tests take for granted about the throw-away servers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.postgres import Cluster
+from tests.support.sandbox import Sandbox
+from tests.support.snapshots import settings, tree
+
+
+def test_the_managed_side_has_psycopg_and_not_what_only_the_controller_has(sandbox: Sandbox) -> None:
+    sandbox.run([sandbox.python, "-c", "import psycopg"])
+    assert sandbox.run([sandbox.python, "-c", "import jmespath"], check=False).returncode == 1
+
+
+def test_the_interpreter_can_stand_in_a_shebang(sandbox: Sandbox) -> None:
+    program = sandbox.home / "a program"
+    program.write_text(f"#!{sandbox.python} -IS\nimport hashlib, ssl\nprint('ran')\n", encoding="utf-8")
+    program.chmod(0o755)
+    assert sandbox.run([program]).stdout == "ran\n"
+
+
+def test_a_cluster_has_the_version_asked_for_and_a_space_in_its_path(cluster: Cluster, version: str) -> None:
+    assert cluster.value("SELECT current_setting('server_version_num')::int / 10000") == int(version)
+    assert cluster.value("SELECT current_setting('data_directory')") == str(cluster.data_directory)
+    assert " " in str(cluster.data_directory)
+
+
+def test_a_killed_server_is_gone_and_starts_again_with_what_it_had_committed(cluster: Cluster) -> None:
+    cluster.sql("CREATE TABLE kept AS SELECT 1 AS row")
+    cluster.kill()
+    assert cluster.pid is None
+    cluster.start()
+    assert cluster.value("SELECT count(*) FROM kept") == 1
+    assert "was not properly shut down" in cluster.log()
+
+
+def test_leaving_ends_servers_whose_data_directory_is_gone() -> None:
+    with Sandbox() as sandbox:
+        cluster = sandbox.cluster("18")
+        pid = cluster.pid
+        cluster.data_directory.rename(cluster.home / "moved")
+    assert pid is not None
+    assert not Path(f"/proc/{pid}/exe").exists()
+    assert not sandbox.root.exists()
+
+
+def test_trees_and_settings_are_equal_until_something_changes(cluster: Cluster) -> None:
+    settings_before, tree_before = settings(cluster), tree(cluster.home)
+    assert settings(cluster) == settings_before
+    cluster.sql("ALTER SYSTEM SET archive_timeout = 61")
+    assert settings(cluster) != settings_before
+    assert tree(cluster.home) != tree_before
+
+
+def test_a_tree_tells_kinds_modes_and_contents_apart(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("words", encoding="utf-8")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("file")
+    picture = tree(tmp_path)
+    assert list(picture) == [".", "file", "link"]
+    assert picture["file"].mode == "rw-r-----"
+    assert picture["file"].size == len("words")
+    assert picture["link"].kind == "l"
+    assert picture["link"].content == "file"
+    (tmp_path / "file").write_text("WORDS", encoding="utf-8")
+    assert tree(tmp_path)["file"] != picture["file"]
+    assert tree(tmp_path / "nothing here") == {}
+
+
+def test_what_the_server_user_cannot_reach_is_copied(sandbox: Sandbox, tmp_path: Path) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "inside").mkdir(parents=True)
+    (hidden / "inside" / "file").write_text("words", encoding="utf-8")
+    hidden.chmod(0o700)
+    provided = sandbox.provide(hidden / "inside", sandbox.library / tmp_path.name)
+    assert sandbox.run(["cat", provided / "file"]).stdout == "words"
+    assert provided.is_symlink() == sandbox.account.is_caller

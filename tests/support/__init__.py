@@ -1,0 +1,7 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests and the demo stand on: throw-away PostgreSQL servers and a real Ansible.
+
+Start at `sandbox.Sandbox`; everything else hangs on it.
+"""

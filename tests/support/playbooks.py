@@ -1,0 +1,167 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run the collection's playbooks with a real ansible-playbook against throw-away clusters."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.postgres import Cluster
+from tests.support.sandbox import CHECKOUT, Sandbox
+
+ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+.*)$", re.MULTILINE)
+TASK_LINE = r"^(?:TASK|RUNNING HANDLER) \[(?P<task>.*)\] \*+$"
+OUTCOME_LINE = r"^(?P<outcome>[a-z]+): \["
+TASK_OR_OUTCOME = re.compile(f"{TASK_LINE}|{OUTCOME_LINE}", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of ansible-playbook gave."""
+
+    command: list[str]
+    returncode: int
+    output: str
+    seconds: float
+
+    @property
+    def recap(self) -> dict[str, dict[str, int]]:
+        r"""Return each host's counts: ok, changed, unreachable, failed, skipped, rescued, ignored."""
+        return recap(self.output)
+
+    @property
+    def changed(self) -> int:
+        """Return how many tasks reported a change, over all hosts."""
+        return sum(counts["changed"] for counts in self.recap.values())
+
+    @property
+    def changed_tasks(self) -> list[str]:
+        """Return the names of the tasks that reported a change."""
+        return tasks(self.output, "changed")
+
+
+class Playbooks:
+    """Runs playbooks with a generated inventory: one host of the group `postgres` for each cluster, by its name."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._temporary = sandbox.controller / "ansible"
+
+    def inventory(self, *clusters: Cluster, variables: Mapping[str, Any] | None = None) -> Path:
+        """Write an inventory of the clusters, all with the same further variables, and return its path."""
+        hosts = {cluster.name: host_variables(cluster) for cluster in clusters}
+        group = {"hosts": hosts, "vars": self._connection() | dict(variables or {})}
+        path = self._sandbox.controller / f"{'-'.join(hosts)}.yml"
+        path.write_text("---\n" + yaml.safe_dump({"postgres": group}, sort_keys=False), encoding="utf-8")
+        return path
+
+    def run(
+        self,
+        playbook: str,
+        inventory: Path,
+        *arguments: str,
+        variables: Mapping[str, Any] | None = None,
+        expected: int | None = 0,
+        timeout: float = 300,
+    ) -> Run:
+        """Run `playbooks/<playbook>.yml` with further command-line arguments, and `variables` as typed extra variables.
+
+        Raises AssertionError with Ansible's whole output when it exits with another status than the expected one.
+        """
+        extra = ["-e", json.dumps(variables)] if variables else []
+        command = [str(ANSIBLE_PLAYBOOK), "-i", str(inventory), f"playbooks/{playbook}.yml", *arguments, *extra]
+        run = self._run(command, timeout)
+        if expected is not None and run.returncode != expected:
+            raise AssertionError(f"{run.command} exited {run.returncode}, not {expected}:\n{run.output}")
+        return run
+
+    def _run(self, command: Sequence[str], timeout: float) -> Run:
+        started = time.monotonic()
+        done = subprocess.run(
+            command,
+            cwd=CHECKOUT,
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        return Run(list(command), done.returncode, done.stdout, time.monotonic() - started)
+
+    def _environment(self) -> dict[str, str]:
+        """Keep Ansible's files in the sandbox, the caller's Ansible and PostgreSQL settings out, and colours off."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PG"))}
+        return inherited | {
+            "ANSIBLE_HOME": str(self._temporary),
+            "ANSIBLE_REMOTE_TMP": str(self._temporary / "remote"),
+            "ANSIBLE_SYSTEM_TMPDIRS": str(self._sandbox.temporary),
+            "ANSIBLE_NOCOLOR": "1",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def _connection(self) -> dict[str, Any]:
+        local = {"ansible_connection": "local", "ansible_python_interpreter": str(self._sandbox.python)}
+        if self._sandbox.account.is_caller:
+            return local
+        # The servers' user may have no login shell, and a fresh machine no sudo.
+        return local | {"ansible_become_method": "su", "ansible_become_flags": "-s /bin/sh"}
+
+
+def host_variables(cluster: Cluster) -> dict[str, Any]:
+    """Return the inventory variables that describe a cluster, its repository beside it."""
+    return {
+        "postgres_cluster_data_directory": str(cluster.data_directory),
+        "postgres_cluster_bin_directory": str(cluster.bin_directory),
+        "postgres_cluster_socket_directory": str(cluster.socket_directory),
+        "postgres_cluster_port": cluster.port,
+        "postgres_cluster_owner": cluster.owner,
+        "postgres_cluster_service": "",
+        "backup_repository_path": str(cluster.home / "repository"),
+        "backup_repository_group": cluster.group,
+        "backup_repository_separate_filesystem": "ignore",
+        "wal_archiving_directory": str(cluster.home / "programs"),
+    }
+
+
+def recap(output: str) -> dict[str, dict[str, int]]:
+    r"""Return each host's counts from the end of ansible-playbook's output.
+
+    >>> recap("PLAY RECAP ****\nmain    : ok=5    changed=2    failed=0\n")
+    {'main': {'ok': 5, 'changed': 2, 'failed': 0}}
+    """
+    end = output.rpartition("PLAY RECAP ")[2]
+    return {line["host"]: _counts(line["counts"]) for line in RECAP_LINE.finditer(end)}
+
+
+def tasks(output: str, outcome: str) -> list[str]:
+    r"""Return the names of the tasks that had the outcome (ok, changed, skipping, failed, fatal) on some host.
+
+    >>> tasks("TASK [pitr_restore : apply | swap] ***\nchanged: [main]\n\nTASK [b] ***\nok: [main]\n", "changed")
+    ['pitr_restore : apply | swap']
+    """
+    found: dict[str, None] = {}
+    task = ""
+    for line in TASK_OR_OUTCOME.finditer(output):
+        task = line["task"] or task
+        if line["outcome"] == outcome:
+            found[task] = None
+    return list(found)
+
+
+def _counts(text: str) -> dict[str, int]:
+    return {name: int(count) for name, count in (word.split("=") for word in text.split())}
