@@ -45,11 +45,11 @@ def relocated(program: bytes, libraries: Path) -> bytes:
     A Python built with --enable-shared has the absolute directory of libpython in its ELF header.
 
     >>> relocated(b"ELF\0/opt/python/lib\0rest", Path("/opt/python/lib"))
-    b'ELF\x00$ORIGIN/../lib\x00\x00\x00rest'
+    b'ELF\x00$ORIGIN\x00\x00\x00\x00\x00\x00\x00\x00\x00rest'
     >>> relocated(b"a static one", Path("/opt/python/lib"))
     b'a static one'
     """
-    absolute, relative = str(libraries).encode() + b"\0", b"$ORIGIN/../lib\0"
+    absolute, relative = str(libraries).encode() + b"\0", b"$ORIGIN\0"
     return program.replace(absolute, relative.ljust(len(absolute), b"\0"))
 
 
@@ -61,12 +61,12 @@ def site_packages() -> Path:
 
 
 def _copy(program: Path, base: Path, destination: Path) -> Path:
-    library = destination / "lib"
-    shutil.copytree(base / "lib" / NAME, library / NAME, symlinks=True, ignore=shutil.ignore_patterns(*NOT_NEEDED))
-    for shared in base.glob("lib/libpython*.so*"):
-        shutil.copy2(shared, library, follow_symlinks=False)
+    ignore = shutil.ignore_patterns(*NOT_NEEDED)
+    shutil.copytree(base / "lib" / NAME, destination / "lib" / NAME, symlinks=True, ignore=ignore)
     copy = destination / "bin" / program.name
     copy.parent.mkdir()
+    for shared in base.glob("lib/libpython*.so*"):
+        shutil.copy2(shared, copy.parent, follow_symlinks=False)
     copy.write_bytes(relocated(program.read_bytes(), base / "lib"))
     copy.chmod(0o755)
     return copy

@@ -70,19 +70,21 @@ class Playbooks:
 
     def run(
         self,
-        playbook: str,
+        playbook: str | Path,
         inventory: Path,
         *arguments: str,
         variables: Mapping[str, Any] | None = None,
         expected: int | None = 0,
         timeout: float = 300,
     ) -> Run:
-        """Run `playbooks/<playbook>.yml` with further command-line arguments, and `variables` as typed extra variables.
+        """Run one of our playbooks by name, or any by path.
 
+        The arguments go on the command line, `variables` too but as JSON, so that they keep their types.
         Raises AssertionError with Ansible's whole output when it exits with another status than the expected one.
         """
+        path = playbook if isinstance(playbook, Path) else Path("playbooks", f"{playbook}.yml")
         extra = ["-e", json.dumps(variables)] if variables else []
-        command = [str(ANSIBLE_PLAYBOOK), "-i", str(inventory), f"playbooks/{playbook}.yml", *arguments, *extra]
+        command = [str(ANSIBLE_PLAYBOOK), "-i", str(inventory), str(path), *arguments, *extra]
         run = self._run(command, timeout)
         if expected is not None and run.returncode != expected:
             raise AssertionError(f"{run.command} exited {run.returncode}, not {expected}:\n{run.output}")

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
+from tests.support.playbooks import Playbooks
 from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import settings, tree
@@ -47,6 +50,20 @@ def test_leaving_ends_servers_whose_data_directory_is_gone() -> None:
     assert pid is not None
     assert not Path(f"/proc/{pid}/exe").exists()
     assert not sandbox.root.exists()
+
+
+def test_ansible_becomes_the_owner_on_the_managed_side(
+    playbooks: Playbooks, cluster: Cluster, inventory: Path, tmp_path: Path
+) -> None:
+    task = {"name": "say who runs", "ansible.builtin.command": {"argv": ["id", "-un"]}, "register": "who"}
+    tell = {"name": "tell", "ansible.builtin.debug": {"msg": "{{ who.stdout }} runs {{ ansible_python_interpreter }}"}}
+    play = {"hosts": "postgres", "become": True, "become_user": "{{ postgres_cluster_owner }}", "gather_facts": False}
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(yaml.safe_dump([play | {"tasks": [task, tell]}]), encoding="utf-8")
+    run = playbooks.run(playbook, inventory)
+    assert f"{cluster.owner} runs {cluster.sandbox.python}" in run.output
+    assert run.changed_tasks == ["say who runs"]
+    assert run.recap["main"]["ok"] == 2
 
 
 def test_trees_and_settings_are_equal_until_something_changes(cluster: Cluster) -> None:
