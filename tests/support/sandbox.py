@@ -131,10 +131,12 @@ class Sandbox:
         destination.parent.mkdir(parents=True, exist_ok=True)
         if self.reachable(source):
             destination.symlink_to(source)
-        elif source.is_dir():
+            return destination
+        if source.is_dir():
             shutil.copytree(source, destination, symlinks=True)
         else:
             shutil.copy2(source, destination)
+        self._open_to_readers(destination)
         return destination
 
     def bin_directory(self, version: str) -> Path:
@@ -144,7 +146,6 @@ class Sandbox:
             for source in interpreter.site_packages().glob(f"{wheel}*"):
                 if not source.name.endswith(".dist-info"):
                     self.provide(source, self.root / source.name)
-                    self._open_to_readers(self.root / source.name)
         return self.root / wheel / "pginstall" / "bin"
 
     def close(self) -> None:
