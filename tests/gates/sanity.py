@@ -21,6 +21,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from tests.gates.project import project_files
 from tests.gates.setup import BUILD, ROOT, VENV, locked
 
 HOME = BUILD / "sanity/home"
@@ -46,18 +47,13 @@ def main() -> int:
 
 
 def copy_project() -> None:
-    """Make the copy anew from the files that git tracks or would track."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
+    """Make the copy anew."""
     shutil.rmtree(COPY, ignore_errors=True)
     # Without a repository of its own, the copy would be a directory that the checkout's repository ignores.
     subprocess.run(["git", "init", "--quiet", COPY], check=True)
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():  # a file that was removed stays listed until the removal is committed
-            (COPY / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, COPY / name, follow_symlinks=False)
+    for name in project_files():
+        (COPY / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, COPY / name, follow_symlinks=False)
 
 
 def prepare_home() -> None:
