@@ -40,7 +40,7 @@ lint-python39: setup ## vermin: what runs on managed hosts runs on Python 3.9
 lint-yaml: setup ## yamllint
 	.venv/bin/yamllint --strict .
 lint-ansible: setup ## ansible-lint, profile production
-	.venv/bin/ansible-lint --offline --strict --nocolor
+	ANSIBLE_INVENTORY=inventory.example.yml .venv/bin/ansible-lint --offline --strict --nocolor
 lint-changelog: setup ## antsibull-changelog: fragments and changelog
 	.venv/bin/antsibull-changelog lint
 
