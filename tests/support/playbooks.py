@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from tests.support import processes
 from tests.support.postgres import Cluster
 from tests.support.sandbox import CHECKOUT, Sandbox
 
@@ -53,6 +55,14 @@ class Run:
         return tasks(self.output, "changed")
 
 
+class PlaybookFailure(AssertionError):
+    """A playbook exited with another status than the expected one."""
+
+    def __init__(self, run: Run, expected: int) -> None:
+        super().__init__(f"{shlex.join(run.command)} exited {run.returncode}, not {expected}:\n{run.output}")
+        self.run = run
+
+
 class Playbooks:
     """Runs playbooks with a generated inventory: one host of the group `postgres` for each cluster, by its name."""
 
@@ -80,30 +90,27 @@ class Playbooks:
         """Run one of our playbooks by name, or any by path.
 
         The arguments go on the command line, `variables` too but as JSON, so that they keep their types.
-        Raises AssertionError with Ansible's whole output when it exits with another status than the expected one.
+        Raises PlaybookFailure with Ansible's whole output when it exits with another status than the expected one.
         """
         path = playbook if isinstance(playbook, Path) else Path("playbooks", f"{playbook}.yml")
         extra = ["-e", json.dumps(variables)] if variables else []
         command = [str(ANSIBLE_PLAYBOOK), "-i", str(inventory), str(path), *arguments, *extra]
         run = self._run(command, timeout)
         if expected is not None and run.returncode != expected:
-            raise AssertionError(f"{run.command} exited {run.returncode}, not {expected}:\n{run.output}")
+            raise PlaybookFailure(run, expected)
         return run
 
     def _run(self, command: Sequence[str], timeout: float) -> Run:
         started = time.monotonic()
-        done = subprocess.run(
-            command,
-            cwd=CHECKOUT,
-            env=self._environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=timeout,
-        )
-        return Run(list(command), done.returncode, done.stdout, time.monotonic() - started)
+        pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        with subprocess.Popen(command, cwd=CHECKOUT, env=self._environment(), text=True, **pipes) as process:
+            try:
+                output, _ = process.communicate(timeout=timeout)
+            except BaseException:
+                # Ansible's workers are sessions of their own, so neither Ctrl-C nor the end of their parent stops them.
+                processes.end_tree(process.pid)
+                raise
+        return Run(list(command), process.returncode, output, time.monotonic() - started)
 
     def _environment(self) -> dict[str, str]:
         """Keep Ansible's files in the sandbox, the caller's Ansible and PostgreSQL settings out, and colours off."""

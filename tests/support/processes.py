@@ -48,6 +48,11 @@ def kill(pids: list[int]) -> None:
     wait_until(lambda: not any(map(_state, pids)), message=f"the killed processes {pids} to be reaped")
 
 
+def end_tree(pid: int) -> None:
+    """End a process and all that it started with SIGKILL, at once; the caller reaps it."""
+    _signal([pid, *descendants(pid)], signal.SIGKILL)
+
+
 def end_below(directory: Path) -> None:
     """End everything that works below the directory, servers with an immediate shutdown."""
     servers = [pid for pid in working_below(directory) if _name(pid) == "postgres"]

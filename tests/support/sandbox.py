@@ -18,6 +18,7 @@ from tests.support.accounts import Account
 from tests.support.postgres import Cluster
 
 CHECKOUT = Path(__file__).parents[2]
+PREFIX = "pgark-"
 # A socket's path is at most 107 bytes long: leave room for
 # "/pgark-12345678/home/clusters/18 name/socket/.s.PGSQL.12345".
 LONGEST_PARENT = 40
@@ -44,6 +45,7 @@ class Sandbox:
         self.temporary = self.root / "tmp"
         self.library = self.root / "library"
         self._clusters: list[Cluster] = []
+        self.controller.mkdir()
 
     def __enter__(self) -> Sandbox:
         try:
@@ -112,8 +114,12 @@ class Sandbox:
         """Create and start a cluster; settings go into postgresql.conf, the segment size is in MB."""
         cluster = Cluster(self, version, name)
         self._clusters.append(cluster)
-        cluster.create(settings or {}, wal_segment_size)
-        cluster.start()
+        try:
+            cluster.create(settings or {}, wal_segment_size)
+            cluster.start()
+        except BaseException:
+            cluster.remove()
+            raise
         return cluster
 
     def directory(self, path: Path) -> Path:
@@ -150,14 +156,13 @@ class Sandbox:
 
     def close(self) -> None:
         """End every process that works inside and remove the directory."""
-        processes.end_below(self.root)
         for cluster in self._clusters:
             cluster.remove()
-        shutil.rmtree(self.root)
+        remove(self.root)
 
     def _lay_out(self) -> None:
         self.root.chmod(0o755)
-        for directory in (self.home, self.controller, self.library, self.temporary):
+        for directory in (self.home, self.library, self.temporary):
             directory.mkdir()
         self.temporary.chmod(0o1777)
         if not self.account.is_caller:
@@ -172,11 +177,19 @@ class Sandbox:
         subprocess.run(["chmod", "-R", "a+rX", *map(str, directories)], check=True)
 
 
+def remove(root: Path) -> None:
+    """End every process that works inside a sandbox's directory, and delete it."""
+    if not (root / "controller").is_dir() or not root.name.startswith(PREFIX):
+        raise ValueError(f"{root} is not the directory of a sandbox")
+    processes.end_below(root)
+    shutil.rmtree(root)
+
+
 def _create_root(account: Account) -> Path:
     """Create the sandbox's directory in the first place that suits."""
     parents = map(Path, (os.environ.get("TMPDIR", "/var/tmp"), "/var/tmp", "/tmp"))
     suitable = next(parent for parent in parents if _is_suitable(parent, account))
-    return Path(tempfile.mkdtemp(prefix="pgark-", dir=suitable))
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=suitable))
 
 
 def _is_suitable(parent: Path, account: Account) -> bool:
