@@ -33,7 +33,7 @@ lint-ruff: setup ## ruff: errors and style of Python
 	.venv/bin/ruff check .
 lint-format: setup ## ruff: formatting of Python
 	.venv/bin/ruff format --check .
-lint-mypy: setup ## mypy, strict: types of module_utils and of the test gates
+lint-mypy: setup ## mypy, strict: types of all but the tests themselves
 	.venv/bin/mypy
 lint-python39: setup ## vermin: what runs on managed hosts runs on Python 3.9
 	.venv/bin/vermin --target=3.9- --violations --no-tips --quiet plugins roles

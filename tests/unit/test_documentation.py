@@ -31,11 +31,11 @@ def load(*parts: str) -> Any:
 
 
 def options(role: str) -> dict[str, Any]:
-    return load("roles", role, "meta/argument_specs.yml")["argument_specs"]["main"].get("options", {})
+    return dict(load("roles", role, "meta/argument_specs.yml")["argument_specs"]["main"].get("options", {}))
 
 
 def defaults(role: str) -> dict[str, Any]:
-    return load("roles", role, "defaults/main.yml") or {}
+    return dict(load("roles", role, "defaults/main.yml") or {})
 
 
 def tasks(node: Any) -> Iterator[dict[str, Any]]:
