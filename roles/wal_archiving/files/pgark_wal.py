@@ -642,13 +642,17 @@ def gunzip(fd: int) -> Iterator[bytes]:
 def compress_with(command: str, chunks: Iterable[bytes], out: int) -> None:
     """Have a program compress the chunks into a file."""
     reader, writer = os.pipe()
-    with Program(command, reader, out):
-        os.close(reader)
-        try:
-            for chunk in chunks:
-                write_all(writer, chunk)
-        finally:
-            os.close(writer)
+    try:
+        with Program(command, reader, out):
+            os.close(reader)
+            try:
+                for chunk in chunks:
+                    write_all(writer, chunk)
+            finally:
+                os.close(writer)
+    except Refused:
+        write_all(out, bytes(8 * CHUNK))  # lz4 does not say why it could not write: "no space left" will come from here
+        raise
 
 
 def decompress_with(command: str, fd: int, suffix: str) -> Iterator[bytes]:
