@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the options that modules share."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Fragments: ``common`` (every module), ``common.target`` and ``common.compression``."""
+
+    DOCUMENTATION = r"""
+options:
+  login_host:
+    description:
+      - Host of a server that is reached over TCP.
+      - When unset, the Unix socket in O(login_unix_socket) is used.
+    type: str
+  login_port:
+    description:
+      - Port of the server; with a Unix socket it is a part of the socket's name.
+    type: int
+    default: 5432
+  login_user:
+    description:
+      - Database user, which must be a superuser. The user that runs the module when unset.
+    type: str
+  login_password:
+    description:
+      - Password of the database user. Peer authentication over the Unix socket needs none.
+    type: str
+  login_db:
+    description:
+      - Database to connect to.
+    type: str
+    default: postgres
+  login_unix_socket:
+    description:
+      - Directory of the server's Unix socket. The place that PostgreSQL's library was built with when unset.
+    type: path
+  repository:
+    description:
+      - Absolute path of the repository that holds backups and WAL.
+    type: path
+  cluster:
+    description:
+      - Name of the cluster's directory in the repository.
+    type: str
+  data_directory:
+    description:
+      - PGDATA, the cluster's data directory. It may be a symbolic link.
+    type: path
+  bin_directory:
+    description:
+      - Directory of PostgreSQL's programs. When unset, the place where distributions keep those of the data
+        directory's version, else the E(PATH).
+    type: path
+  log_file:
+    description:
+      - The server's log file, which errors quote. When unset, the file that the server's logging collector writes.
+    type: path
+requirements:
+  - psycopg 3 (for options that ask a running server)
+  - PostgreSQL 13 or newer, with its programs
+notes:
+  - Run the module as the operating-system user that owns the cluster, not as root.
+"""
+
+    TARGET = r"""
+options:
+  target_time:
+    description:
+      - Restore to this moment. It must have an offset from UTC, such as C(2026-09-15T14:30:00Z) or
+        C(2026-09-15T16:30:00+02:00).
+      - Recovery stops before the first commit after it.
+    type: str
+  target:
+    description:
+      - V(latest) restores everything that the archive holds.
+    type: str
+    choices: [latest]
+  target_timeline:
+    description:
+      - Timeline to follow, a number or V(latest) for the newest in the archive.
+    type: str
+    default: latest
+  target_inclusive:
+    description:
+      - Whether a commit at exactly O(target_time) is part of the result.
+    type: bool
+    default: true
+  backup_label:
+    description:
+      - Start from this backup. When unset, from the newest one that ended before the target.
+    type: str
+"""
+
+    COMPRESSION = r"""
+options:
+  compression:
+    description:
+      - How to compress. V(auto) takes the first of zstd, lz4 and gzip that is available.
+    type: str
+    default: auto
+    choices: [auto, none, gzip, lz4, zstd]
+"""

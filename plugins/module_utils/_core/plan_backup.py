@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan a base backup: whether one is due, its label, and the steps that make it visible only when it is good."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .._errors import Error
+from .catalog import Backup, Catalog
+from .layout import Layout, check_name, default_label
+from .plan import Plan, Step
+
+
+@dataclass(frozen=True)
+class BackupRequest:
+    """What is asked for; ``compression`` is settled, ``max_age`` None means that a new backup is always due."""
+
+    type: str
+    label: str | None
+    max_age: timedelta | None
+    compression: str
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class RemoveLeftover(Step):
+    """Remove what a backup that did not finish left behind."""
+
+    path: str
+
+    @property
+    def text(self) -> str:
+        return f"remove the leftover {self.path}"
+
+
+@dataclass(frozen=True)
+class ProveArchiving(Step):
+    """Switch WAL, and find the segment whole in the repository."""
+
+    timeout: int
+
+    @property
+    def text(self) -> str:
+        return "switch WAL and find the segment in the repository"
+
+
+@dataclass(frozen=True)
+class TakeBaseBackup(Step):
+    """Run pg_basebackup into a directory that no reader looks at."""
+
+    path: str
+    label: str
+    compression: str
+    checkpoint: str
+
+    @property
+    def text(self) -> str:
+        return f"take base backup '{self.label}' with compression {self.compression}"
+
+
+@dataclass(frozen=True)
+class CopyConfiguration(Step):
+    """Copy the configuration files that live outside PGDATA, which pg_basebackup does not see."""
+
+    path: str
+
+    @property
+    def text(self) -> str:
+        return "copy configuration files that are outside the data directory"
+
+
+@dataclass(frozen=True)
+class VerifyBackup(Step):
+    """Compare every file with the manifest, wait for the backup's last segment, and write ``backup.json``."""
+
+    path: str
+    label: str
+    type: str
+    compression: str
+    timeout: int
+
+    @property
+    def text(self) -> str:
+        return f"verify backup '{self.label}' against its manifest"
+
+
+@dataclass(frozen=True)
+class PublishBackup(Step):
+    """Sync the backup and rename it to its label."""
+
+    path: str
+    final: str
+
+    @property
+    def text(self) -> str:
+        return f"publish {self.final}"
+
+
+def satisfying(catalog: Catalog, request: BackupRequest, now: datetime) -> Backup | None:
+    """Find the backup that makes a new one unnecessary: the one with that label, else the newest that is young enough.
+
+    A backup whose stop lies in the future of ``now`` (the clock was set back) does not count as young.
+    """
+    if request.label is not None:
+        return next((backup for backup in catalog.backups if backup.label == request.label), None)
+    if request.max_age is None:
+        return None
+    oldest = now - request.max_age
+    young = [b for b in catalog.backups if b.type == request.type and oldest <= b.stop_time <= now]
+    return max(young, key=lambda backup: backup.stop_time, default=None)
+
+
+def plan_backup(
+    layout: Layout,
+    catalog: Catalog,
+    request: BackupRequest,
+    problems: Sequence[str],
+    leftovers: Sequence[str],
+    now: datetime,
+    timeout: int,
+) -> Plan:
+    """Plan a backup, or nothing when there is one already.
+
+    ``problems`` says why archiving does not work; ``leftovers`` are paths of unfinished backups; ``timeout`` is how
+    many seconds a segment may take to arrive.
+    """
+    if satisfying(catalog, request, now):
+        return Plan()
+    if problems:
+        raise Error(
+            f"no backup is taken because archiving does not work: {'; '.join(problems)}",
+            "a backup without the WAL that follows it cannot be restored to a point in time: run setup_archiving.yml",
+        )
+    label = check_name("backup label", request.label or default_label(now, request.type))
+    partial = layout.partial(label)
+    steps: list[Step] = [RemoveLeftover(path) for path in leftovers]
+    steps += [
+        ProveArchiving(timeout),
+        TakeBaseBackup(partial, label, request.compression, request.checkpoint),
+        VerifyBackup(partial, label, request.type, request.compression, timeout),
+        CopyConfiguration(partial),
+        PublishBackup(partial, layout.backup(label)),
+    ]
+    known = [backup.label for backup in catalog.backups]
+    return Plan(tuple(steps), {"backups": known}, {"backups": [*known, label]})

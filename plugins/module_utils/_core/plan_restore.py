@@ -1,0 +1,375 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan a restore: what is staged beside the data directory, and how the two are switched.
+
+New WAL and tablespace directories get names of their own, so the old data directory stays whole with the old ones and
+the switch is one rename. Where the data directory is a mount point and cannot be renamed, its entries are moved one by
+one; ``global/pg_control`` is missing all the while and put in place last, so nothing half-done can start.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .._errors import Error
+from .catalog import Backup, Identity
+from .layout import Layout
+from .plan import Plan, Step
+from .target import Target
+
+RECORD = "pgark_restore.json"
+HELD_CONTROL = "global/pg_control.pgark"
+_STAMPED = re.compile(r"\.restored-\d{8}T\d{6}Z$")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory outside PGDATA; ``beside`` tells whether a new one can be made beside it, else it is made inside."""
+
+    path: str
+    beside: bool
+
+    def renewed(self, stamp: str) -> str:
+        """Name the directory that a restore fills instead."""
+        base = _STAMPED.sub("", self.path)
+        return f"{base}.restored-{stamp}" if self.beside else f"{base}/data.restored-{stamp}"
+
+
+@dataclass(frozen=True)
+class RestoreRecord:
+    """What ``pgark_restore.json`` in a restored or staged directory says.
+
+    ``places`` are the directories outside PGDATA that belong to it, ``entries`` its top-level names, ``inode`` that
+    of the data directory it was made for: a copy that came along in a later base backup proves nothing.
+    """
+
+    target: Mapping[str, Any]
+    backup: str
+    cluster: str
+    system_identifier: str
+    previous_directory: str
+    complete: bool = False
+    inode: int = 0
+    places: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What is asked for; ``label`` None lets any backup serve."""
+
+    target: Target
+    cluster: str
+    system_identifier: str
+    label: str | None = None
+
+    def met_by(self, record: RestoreRecord | None) -> bool:
+        """Tell whether a record describes this very restore."""
+        return (
+            record is not None
+            and record.target == self.target.as_dict()
+            and (record.cluster, record.system_identifier) == (self.cluster, self.system_identifier)
+            and self.label in (None, record.backup)
+        )
+
+    def in_place(self, directory: DataDirectory) -> bool:
+        """Tell whether the data directory is the result of this restore, whatever was written to it since."""
+        return directory.kind in ("cluster", "unfinished") and self.met_by(directory.record)
+
+    def staged(self, directory: DataDirectory) -> bool:
+        """Tell whether this restore is staged completely."""
+        return directory.staged is not None and directory.staged.complete and self.met_by(directory.staged)
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """What is at PGDATA now.
+
+    ``kind``: ``missing``, ``empty``, ``cluster``, ``unfinished`` (a switch was interrupted) or ``unknown``.
+    ``postmaster`` is the process id of the server that works in it, found among the processes, not in a file.
+    """
+
+    path: str
+    real_path: str
+    kind: str
+    mount_point: bool = False
+    system_identifier: str | None = None
+    postmaster: int | None = None
+    record: RestoreRecord | None = None
+    staged: RestoreRecord | None = None
+    wal: Place | None = None
+    tablespaces: Mapping[str, Place] = field(default_factory=dict)
+    free_bytes: int = 0
+
+    @property
+    def staging(self) -> str:
+        """The staging directory, on the same file system."""
+        return f"{self.real_path}/pgark.restore" if self.mount_point else f"{self.real_path}.restore"
+
+    def previous(self, stamp: str) -> str:
+        """The name that the data now in place will get."""
+        return f"{self.real_path}/pgark.before-{stamp}" if self.mount_point else f"{self.real_path}.before-{stamp}"
+
+
+@dataclass(frozen=True)
+class RemoveStaging(Step):
+    """Remove what an interrupted or outdated staging left, its directories outside included."""
+
+    path: str
+    places: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"remove the outdated {self.path}"
+
+
+@dataclass(frozen=True)
+class BeginStaging(Step):
+    """Create the staging directory with a record of what will belong to it."""
+
+    path: str
+    record: RestoreRecord
+
+    @property
+    def text(self) -> str:
+        return f"create {self.path}"
+
+
+@dataclass(frozen=True)
+class UnpackBackup(Step):
+    """Unpack a backup; ``tablespaces`` maps oid to new directory, ``wal`` is a new one outside (None: inside)."""
+
+    backup: str
+    path: str
+    tablespaces: Mapping[str, str]
+    wal: str | None
+
+    @property
+    def text(self) -> str:
+        return f"unpack {self.backup} into {self.path}"
+
+
+@dataclass(frozen=True)
+class VerifyStaging(Step):
+    """Verify the unpacked files and their WAL against the backup's manifest."""
+
+    path: str
+    backup: str
+    manifest_sha256: str
+
+    @property
+    def text(self) -> str:
+        return f"verify {self.path} against the backup's manifest"
+
+
+@dataclass(frozen=True)
+class ConfigureRecovery(Step):
+    """Write the recovery settings, the signal file and the new places of tablespaces."""
+
+    path: str
+    settings: Mapping[str, str]
+    tablespaces: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return "write recovery settings: " + ", ".join(f"{name} = '{value}'" for name, value in self.settings.items())
+
+
+@dataclass(frozen=True)
+class FinishStaging(Step):
+    """Sync everything, then mark the staging directory complete, for the data directory that it will be.
+
+    ``mount_point`` is that directory when it cannot be renamed; otherwise the staging directory becomes it.
+    """
+
+    path: str
+    record: RestoreRecord
+    mount_point: str | None
+
+    @property
+    def text(self) -> str:
+        return f"sync {self.path} and mark it complete"
+
+
+@dataclass(frozen=True)
+class SaveWal(Step):
+    """Archive the WAL that waits in the old directory, and copy what cannot be archived into the new one."""
+
+    old: str
+    staging: str
+    layout: Layout
+
+    @property
+    def text(self) -> str:
+        return f"save the WAL that only {self.old} holds"
+
+
+@dataclass(frozen=True)
+class RestoreConfiguration(Step):
+    """Put the configuration files of the backup back where they are missing outside PGDATA."""
+
+    backup: str
+    directory: str
+
+    @property
+    def text(self) -> str:
+        return f"restore the missing configuration files in {self.directory}"
+
+
+@dataclass(frozen=True)
+class SetAside(Step):
+    """Rename the data directory to the previous directory."""
+
+    path: str
+    previous: str
+
+    @property
+    def text(self) -> str:
+        return f"rename {self.path} to {self.previous}"
+
+
+@dataclass(frozen=True)
+class PutInPlace(Step):
+    """Rename the staging directory to the data directory."""
+
+    staging: str
+    path: str
+
+    @property
+    def text(self) -> str:
+        return f"rename {self.staging} to {self.path}"
+
+
+@dataclass(frozen=True)
+class SwapEntries(Step):
+    """Move the entries of a data directory that is a mount point to the previous directory, and the staged ones in."""
+
+    path: str
+    staging: str
+    previous: str
+    entries: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"move the entries of {self.path} to {self.previous}, and those of {self.staging} in"
+
+
+@dataclass(frozen=True)
+class ReleaseControl(Step):
+    """Put ``global/pg_control`` in place: from here on the directory can start."""
+
+    path: str
+
+    @property
+    def text(self) -> str:
+        return f"put {self.path}/global/pg_control in place"
+
+
+def check_directory(directory: DataDirectory, identity: Identity, force: bool) -> None:
+    """Refuse to replace what is not this cluster's data."""
+    if directory.kind == "unknown" and not force:
+        raise Error(
+            f"{directory.path} is not empty and is not a PostgreSQL data directory, so it is not replaced",
+            "check data_directory; with force: true it is kept as the previous directory",
+        )
+    found = directory.system_identifier
+    if found is not None and found != identity.system_identifier:
+        raise Error(
+            f"{directory.path} holds another cluster: its system identifier is {found}, "
+            f"that of the backups is {identity.system_identifier}",
+            "check data_directory, repository and cluster; only the cluster that was backed up is replaced",
+        )
+
+
+def plan_staging(
+    directory: DataDirectory,
+    backup: Backup,
+    request: RestoreRequest,
+    layout: Layout,
+    settings: Mapping[str, str],
+    stamp: str,
+) -> Plan:
+    """Plan the staging directory for a restore that is neither in place nor staged.
+
+    ``settings`` are those that make the server recover to the target.
+    """
+    _check_space(directory, backup)
+    tablespaces = {oid: _place(directory, oid, path).renewed(stamp) for oid, path in backup.tablespaces.items()}
+    wal = None if directory.wal is None else directory.wal.renewed(stamp)
+    record = RestoreRecord(
+        *(request.target.as_dict(), backup.label, request.cluster, backup.system_identifier, directory.previous(stamp)),
+        places=(*tablespaces.values(), *filter(None, [wal])),
+    )
+    stored, staging = layout.backup(backup.label), directory.staging
+    leftover = () if directory.staged is None else (RemoveStaging(staging, directory.staged.places),)
+    steps: tuple[Step, ...] = (
+        *leftover,
+        BeginStaging(staging, record),
+        UnpackBackup(stored, staging, tablespaces, wal),
+        VerifyStaging(staging, stored, backup.manifest_sha256),
+        ConfigureRecovery(staging, settings, tablespaces),
+        FinishStaging(staging, replace(record, complete=True), directory.real_path if directory.mount_point else None),
+    )
+    return Plan(
+        steps,
+        {"staging_directory": None},
+        {"staging_directory": staging, "backup": backup.label, "target": str(request.target)},
+    )
+
+
+def _place(directory: DataDirectory, oid: str, path: str) -> Place:
+    return directory.tablespaces.get(oid) or Place(path, beside=True)
+
+
+def _check_space(directory: DataDirectory, backup: Backup) -> None:
+    if directory.free_bytes < backup.size:
+        raise Error(
+            f"staging backup '{backup.label}' beside {directory.real_path} needs {backup.size} bytes, "
+            f"{directory.free_bytes} are free",
+            "make room, for example by moving an older previous directory away",
+        )
+
+
+def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layout, configuration: str | None) -> Plan:
+    """Plan the switch from the data now in place to the staged data; the server must be down.
+
+    ``configuration`` is the directory outside PGDATA whose files are missing (None: they are there, or inside PGDATA).
+    """
+    staged = directory.staged
+    if staged is None and request.in_place(directory):
+        left = (ReleaseControl(directory.real_path),) if directory.kind == "unfinished" else ()
+        return Plan(left, {"data_directory": directory.kind}, {"data_directory": "cluster"})
+    if staged is None or not request.staged(directory):
+        raise Error(
+            f"{directory.staging} holds no complete staging of this restore",
+            "run pitr_restore with state: staged first",
+        )
+    if directory.postmaster is not None:
+        raise Error(
+            f"a server (process {directory.postmaster}) is running on {directory.path}",
+            "stop it first; nothing has been changed",
+        )
+    steps: list[Step] = []
+    if directory.kind not in ("missing", "empty"):
+        steps.append(SaveWal(directory.real_path, directory.staging, layout))
+    if configuration is not None:
+        steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration))
+    steps += _switch(directory, staged)
+    before = {
+        "data_directory": directory.kind,
+        "restored_to": None if directory.record is None else directory.record.target,
+    }
+    return Plan(tuple(steps), before, {"data_directory": "cluster", "restored_to": staged.target})
+
+
+def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
+    real = directory.real_path
+    if directory.mount_point:
+        swap = SwapEntries(real, directory.staging, staged.previous_directory, staged.entries)
+        return [swap, ReleaseControl(real)]
+    aside = [] if directory.kind == "missing" else [SetAside(real, staged.previous_directory)]
+    return [*aside, PutInPlace(directory.staging, real), ReleaseControl(real)]

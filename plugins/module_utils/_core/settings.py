@@ -1,0 +1,164 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Server settings: what a server has, what is wanted, and the commands that go into them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .._errors import InvalidValue
+
+COMPRESSIONS = ("zstd", "lz4", "gzip", "none")
+RECOVERY_SETTINGS = (
+    "restore_command",
+    "archive_cleanup_command",
+    "recovery_end_command",
+    *(
+        f"recovery_target{suffix}"
+        for suffix in ("", "_name", "_time", "_xid", "_lsn", "_inclusive", "_timeline", "_action")
+    ),
+)
+_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+# docs: "Parameter Names and Values" (section 19.1.1 of PostgreSQL's manual)
+_MEMORY = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
+_TIME = {"us": 1, "ms": 1000, "s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
+_BOOLEANS = {"on": "on", "true": "on", "yes": "on", "1": "on", "off": "off", "false": "off", "no": "off", "0": "off"}
+_WAL_PROGRAM = "pgark-wal"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting in force, as ``pg_settings`` shows it; ``value`` is in multiples of ``unit``."""
+
+    name: str
+    value: str
+    unit: str = ""
+    kind: str = "string"
+    context: str = "sighup"
+    pending_restart: bool = False
+    source: str = "default"
+    source_file: str | None = None
+
+    def normalise(self, wanted: str) -> str:
+        """Write a wanted value in the form in which ``pg_settings`` would show it.
+
+        >>> Setting("archive_timeout", "0", unit="s", kind="integer").normalise("5min")
+        '300'
+        """
+        if self.kind == "bool":
+            return _BOOLEANS.get(wanted.lower(), wanted)
+        if self.kind == "enum":
+            return wanted.lower()
+        match = _NUMBER.fullmatch(wanted.strip()) if self.kind in ("integer", "real") else None
+        return wanted if match is None else self._in_base_units(match)
+
+    def _in_base_units(self, match: re.Match[str]) -> str:
+        own = _NUMBER.fullmatch(self.unit if self.unit[:1].isdigit() else "1" + self.unit)
+        scale = _MEMORY if own is not None and own[2] in _MEMORY else _TIME
+        if own is None or own[2] not in scale or not match[2]:
+            return match[1]
+        if match[2] not in scale:
+            raise InvalidValue(f"setting {self.name}: unit '{match[2]}' is not one of {', '.join(scale)}")
+        return f"{float(match[1]) * scale[match[2]] / (float(own[1]) * scale[own[2]]):g}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting to be changed; ``after`` None means: back to what the other sources say."""
+
+    name: str
+    before: str
+    after: str | None
+    needs_restart: bool
+
+
+def changes(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> tuple[Change, ...]:
+    """Compare; a setting already in force is left alone, also when it is only waiting for a restart."""
+    return tuple(
+        _change(_known(current, name), value) for name, value in wanted.items() if _differs(current, name, value)
+    )
+
+
+def _known(current: Mapping[str, Setting], name: str) -> Setting:
+    if name not in current:
+        raise InvalidValue(f"the server knows no setting '{name}'", "check its spelling against pg_settings")
+    return current[name]
+
+
+def _differs(current: Mapping[str, Setting], name: str, wanted: str | None) -> bool:
+    setting = _known(current, name)
+    if wanted is None:
+        return (setting.source_file or "").endswith("postgresql.auto.conf")
+    return setting.normalise(wanted) != setting.value
+
+
+def _change(setting: Setting, wanted: str | None) -> Change:
+    return Change(setting.name, setting.value, wanted, setting.context == "postmaster")
+
+
+def quote_word(word: str) -> str:
+    """Quote one word for the shell that PostgreSQL starts, and for its own ``%`` expansion.
+
+    >>> print(quote_word("/srv/100% safe"))
+    '/srv/100%% safe'
+    """
+    if not word.isprintable():
+        raise InvalidValue(f"{word!r} has control characters and cannot be used in a command")
+    return shlex.quote(word).replace("%", "%%")
+
+
+def push_command(program: str, repository: str, cluster: str, compression: str) -> str:
+    """Write the ``archive_command`` that archives with pgark-wal."""
+    words = [program, "push", "--repository", repository, "--cluster", cluster, "--compression", compression]
+    return " ".join([*map(quote_word, words), '"%p"'])
+
+
+def get_command(program: str, repository: str, cluster: str) -> str:
+    """Write the ``restore_command`` that fetches with pgark-wal."""
+    words = [program, "get", "--repository", repository, "--cluster", cluster]
+    return " ".join([*map(quote_word, words), '"%f" "%p"'])
+
+
+def archiving_program(command: str, repository: str, cluster: str) -> str | None:
+    """Give the pgark-wal that an ``archive_command`` calls to push into this place; None when it does anything else."""
+    try:
+        words = shlex.split(command.replace("%%", "%"))
+    except ValueError:
+        return None
+    pairs = set(zip(words, words[1:]))
+    if len(words) < 2 or words[0].rpartition("/")[2] != _WAL_PROGRAM or words[1] != "push":
+        return None
+    return words[0] if {("--repository", repository), ("--cluster", cluster)} <= pairs else None
+
+
+def choose_compression(wanted: str, available: frozenset[str]) -> str:
+    """Settle ``auto`` on the best that is available, and refuse a compression that is not.
+
+    zstd comes first: it compresses better than lz4 at nearly its speed; gzip needs no program.
+    """
+    usable = available | {"none"}
+    if wanted == "auto":
+        return next(name for name in COMPRESSIONS if name in usable)
+    if wanted not in usable:
+        raise InvalidValue(
+            f"compression {wanted} is not available here; found: {', '.join(sorted(usable))}",
+            f"install the program {wanted}, or choose another compression",
+        )
+    return wanted
+
+
+def recovery_configuration(text: str, settings: Mapping[str, str]) -> str:
+    r"""Write recovery settings into the text of a ``postgresql.auto.conf``, in place of all that were in it.
+
+    >>> recovery_configuration("work_mem = '4MB'\nrecovery_target_name = 'old'\n", {"restore_command": "get '%f'"})
+    "work_mem = '4MB'\nrestore_command = 'get ''%f'''\n"
+    """
+    kept = [line + "\n" for line in text.splitlines() if line.partition("=")[0].strip() not in RECOVERY_SETTINGS]
+    added = [
+        "{} = '{}'\n".format(name, value.replace("\\", "\\\\").replace("'", "''")) for name, value in settings.items()
+    ]
+    return "".join(kept + added)

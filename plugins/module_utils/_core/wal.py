@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Positions in the write-ahead log: LSN, segment, timeline and the path of timelines.
+
+Source of the facts: PostgreSQL's ``src/include/access/xlog_internal.h`` (names of WAL files) and
+``src/backend/access/transam/timeline.c`` (history files).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from .._errors import InvalidValue
+
+DEFAULT_SEGMENT_SIZE = 16 * 1024 * 1024
+_LOG_FILE_SIZE = 1 << 32
+
+_LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})", re.IGNORECASE)
+_SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
+_KINDS = {
+    "segment": re.compile(r"[0-9A-F]{24}"),
+    "partial": re.compile(r"[0-9A-F]{24}\.partial"),
+    "history": re.compile(r"[0-9A-F]{8}\.history"),
+    "backup": re.compile(r"[0-9A-F]{24}\.[0-9A-F]{8}\.backup"),
+}
+
+
+def classify(name: str) -> str | None:
+    """Tell the kind of an archived file: ``segment``, ``partial``, ``history``, ``backup``, or None for anything else.
+
+    >>> classify("00000002.history"), classify("000000010000000000000003"), classify("../passwd")
+    ('history', 'segment', None)
+    """
+    return next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(name)), None)
+
+
+@dataclass(frozen=True, order=True)
+class Lsn:
+    """A byte position in the write-ahead log.
+
+    >>> str(Lsn.parse("1/A0000028"))
+    '1/A0000028'
+    """
+
+    value: int
+
+    @classmethod
+    def parse(cls, text: str) -> Lsn:
+        """Read PostgreSQL's form, two hexadecimal numbers with a slash between them."""
+        match = _LSN.fullmatch(text)
+        if not match:
+            raise InvalidValue(f"'{text}' is not an LSN; expected two hexadecimal numbers such as 0/3000028")
+        return cls(int(match[1], 16) << 32 | int(match[2], 16))
+
+    def __str__(self) -> str:
+        return f"{self.value >> 32:X}/{self.value & 0xFFFFFFFF:X}"
+
+
+@dataclass(frozen=True, order=True)
+class SegmentName:
+    """The name of a WAL file of 24 hexadecimal digits: timeline, then the high and low part of its number.
+
+    >>> name = SegmentName.parse("0000000100000000000000FF")
+    >>> str(name.next(DEFAULT_SEGMENT_SIZE)), str(name.start_lsn(DEFAULT_SEGMENT_SIZE))
+    ('000000010000000100000000', '0/FF000000')
+    """
+
+    timeline: int
+    high: int
+    low: int
+
+    @classmethod
+    def parse(cls, text: str) -> SegmentName:
+        """Read the name of a complete segment; anything else is refused."""
+        match = _SEGMENT.fullmatch(text)
+        if not match:
+            raise InvalidValue(f"'{text}' is not the name of a WAL segment; expected 24 upper-case hexadecimal digits")
+        return cls(*(int(part, 16) for part in match.groups()))
+
+    @classmethod
+    def containing(cls, timeline: int, lsn: Lsn, segment_size: int) -> SegmentName:
+        """Name the segment of a timeline that holds the byte at ``lsn``."""
+        return cls.numbered(timeline, lsn.value // segment_size, segment_size)
+
+    @classmethod
+    def ending_at(cls, timeline: int, lsn: Lsn, segment_size: int) -> SegmentName:
+        """Name the segment that holds the last byte before ``lsn``: the one to have when WAL is needed up to there."""
+        return cls.numbered(timeline, (lsn.value - 1) // segment_size, segment_size)
+
+    @classmethod
+    def numbered(cls, timeline: int, number: int, segment_size: int) -> SegmentName:
+        """Name the segment with a number counted from the beginning of the log."""
+        return cls(timeline, *divmod(number, _LOG_FILE_SIZE // segment_size))
+
+    def number(self, segment_size: int) -> int:
+        """Count the segments before this one since the beginning of the log."""
+        return self.high * (_LOG_FILE_SIZE // segment_size) + self.low
+
+    def start_lsn(self, segment_size: int) -> Lsn:
+        """Give the position of the segment's first byte."""
+        return Lsn(self.number(segment_size) * segment_size)
+
+    def next(self, segment_size: int) -> SegmentName:
+        """Name the segment that follows on the same timeline."""
+        return self.numbered(self.timeline, self.number(segment_size) + 1, segment_size)
+
+    def __str__(self) -> str:
+        return f"{self.timeline:08X}{self.high:08X}{self.low:08X}"
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A stretch of one timeline on a path: from ``begin`` up to ``end``, where the next one took over (None: open)."""
+
+    timeline: int
+    begin: Lsn
+    end: Lsn | None
+
+
+@dataclass(frozen=True)
+class TimelinePath:
+    """The way recovery takes to a timeline: its ancestors in order, then the timeline itself."""
+
+    branches: tuple[Branch, ...]
+
+    @classmethod
+    def parse(cls, timeline: int, history: str) -> TimelinePath:
+        r"""Read the content of ``<timeline>.history``: lines of parent timeline, switch point and reason.
+
+        >>> path = TimelinePath.parse(3, "1\t0/5000000\treason\n\n2\t0/7000000\treason\n")
+        >>> [(b.timeline, str(b.begin), str(b.end)) for b in path.branches]
+        [(1, '0/0', '0/5000000'), (2, '0/5000000', '0/7000000'), (3, '0/7000000', 'None')]
+        """
+        begin, branches = Lsn(0), []
+        for line in history.splitlines():
+            words = line.split("#")[0].split()
+            if not words:
+                continue
+            if len(words) < 2 or not words[0].isdigit():
+                raise InvalidValue(f"line '{line}' in the history of timeline {timeline} is not '<timeline> <LSN> ...'")
+            end = Lsn.parse(words[1])
+            branches.append(Branch(int(words[0]), begin, end))
+            begin = end
+        return cls((*branches, Branch(timeline, begin, None)))
+
+    @property
+    def timeline(self) -> int:
+        """The timeline that the path leads to."""
+        return self.branches[-1].timeline
+
+    def leads_through(self, timeline: int, lsn: Lsn) -> bool:
+        """Tell whether the position ``lsn`` of ``timeline`` lies on this path."""
+        return any(b.timeline == timeline and (b.end is None or lsn <= b.end) for b in self.branches)

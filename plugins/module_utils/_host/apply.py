@@ -1,0 +1,219 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out a plan: one function a kind of step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import singledispatch
+
+from .._core.catalog import Identity
+from .._core.layout import Layout
+from .._core.plan import AlterSystem, MakeDirectory, Plan, ReloadServer, SetAccess, Step, WriteDocument
+from .._core.plan_backup import (
+    CopyConfiguration,
+    ProveArchiving,
+    PublishBackup,
+    RemoveLeftover,
+    TakeBaseBackup,
+    VerifyBackup,
+)
+from .._core.plan_restore import (
+    BeginStaging,
+    ConfigureRecovery,
+    FinishStaging,
+    PutInPlace,
+    ReleaseControl,
+    RemoveStaging,
+    RestoreConfiguration,
+    SaveWal,
+    SetAside,
+    SwapEntries,
+    UnpackBackup,
+    VerifyStaging,
+)
+from .._errors import Error
+from . import archiving, backup, files, restore
+from .runner import CommandRunner
+from .server import Server
+from .tools import Connection, compression_options, pg_basebackup_cmd
+
+
+@dataclass
+class Host:
+    """What steps work with; each kind of plan needs only a part of it.
+
+    ``lock`` is the descriptor of the cluster's lock, handed on to long-running programs; ``taken`` is when the backup
+    under way was started and stopped, by the server's clock.
+    """
+
+    runner: CommandRunner
+    bin_directory: str = ""
+    connection: Connection | None = None
+    opened: Server | None = None
+    layout: Layout | None = None
+    identity: Identity | None = None
+    data_directory: str = ""
+    wal_program: str = ""
+    lock: int | None = None
+    taken: list[datetime] = field(default_factory=list)
+
+    @property
+    def server(self) -> Server:
+        """The server that the plan was made for."""
+        if self.opened is None:
+            raise Error("a running server is needed, and none is connected")
+        return self.opened
+
+
+def apply(plan: Plan, host: Host) -> None:
+    """Carry out the steps of a plan in their order."""
+    for step in plan.steps:
+        carry_out(step, host)
+
+
+@singledispatch
+def carry_out(step: Step, host: Host) -> None:
+    """Carry out one step."""
+    raise TypeError(f"no function carries out {type(step).__name__}")
+
+
+@carry_out.register
+def _make_directory(step: MakeDirectory, host: Host) -> None:
+    files.make_directory(step.path, step.mode, step.group)
+
+
+@carry_out.register
+def _set_access(step: SetAccess, host: Host) -> None:
+    files.set_access(step.path, step.mode, step.group)
+
+
+@carry_out.register
+def _write_document(step: WriteDocument, host: Host) -> None:
+    files.write_json(step.path, step.content, step.mode, step.group)
+
+
+@carry_out.register
+def _alter_system(step: AlterSystem, host: Host) -> None:
+    host.server.alter_system(step.name, step.value)
+
+
+@carry_out.register
+def _reload_server(step: ReloadServer, host: Host) -> None:
+    host.server.reload()
+
+
+@carry_out.register
+def _remove_leftover(step: RemoveLeftover, host: Host) -> None:
+    files.remove_tree(step.path)
+
+
+@carry_out.register
+def _prove_archiving(step: ProveArchiving, host: Host) -> None:
+    archiving.prove_archiving(host.server, _layout(host), host.runner, step.timeout)
+
+
+@carry_out.register
+def _take_base_backup(step: TakeBaseBackup, host: Host) -> None:
+    if host.connection is None:
+        raise Error("a base backup needs a connection")
+    options = compression_options(host.server.version, step.compression)
+    argv = pg_basebackup_cmd(host.bin_directory, host.connection, step.path, step.label, step.checkpoint, options)
+    started = host.server.now()
+    files.make_directory(step.path, 0o700)
+    keep_open = () if host.lock is None else (host.lock,)
+    host.runner.run(argv, environment=host.connection.environment, keep_open=keep_open)
+    host.taken[:] = [started, host.server.now()]
+
+
+@carry_out.register
+def _verify_backup(step: VerifyBackup, host: Host) -> None:
+    if host.identity is None:
+        raise Error("a backup is verified for a known cluster only")
+    size = host.identity.wal_segment_size
+    cluster = (host.identity.system_identifier, host.server.version, host.server.tablespaces())
+    facts, manifest = backup.describe(
+        step.path, step.label, step.type, step.compression, cluster, (host.taken[0], host.taken[1])
+    )
+    backup.verify(step.path, manifest, size, host.runner)
+    last = backup.last_segment(manifest.wal[-1], size)
+    archiving.wait_archived(host.server, _layout(host), last, step.timeout)
+    backup.write_description(step.path, facts)
+
+
+@carry_out.register
+def _copy_configuration(step: CopyConfiguration, host: Host) -> None:
+    backup.copy_configuration(host.server.configuration_files(), host.data_directory, step.path)
+
+
+@carry_out.register
+def _publish_backup(step: PublishBackup, host: Host) -> None:
+    backup.publish(step.path, step.final)
+
+
+@carry_out.register
+def _remove_staging(step: RemoveStaging, host: Host) -> None:
+    restore.discard(step.path, step.places)
+
+
+@carry_out.register
+def _begin_staging(step: BeginStaging, host: Host) -> None:
+    restore.begin(step.path, step.record)
+
+
+@carry_out.register
+def _unpack_backup(step: UnpackBackup, host: Host) -> None:
+    restore.unpack(step.backup, step.path, step.tablespaces, step.wal, host.runner)
+
+
+@carry_out.register
+def _verify_staging(step: VerifyStaging, host: Host) -> None:
+    restore.verify(step.path, step.backup, step.manifest_sha256, host.bin_directory, host.runner)
+
+
+@carry_out.register
+def _configure_recovery(step: ConfigureRecovery, host: Host) -> None:
+    restore.configure(step.path, step.settings, step.tablespaces)
+
+
+@carry_out.register
+def _finish_staging(step: FinishStaging, host: Host) -> None:
+    restore.finish(step.path, step.record, step.mount_point)
+
+
+@carry_out.register
+def _save_wal(step: SaveWal, host: Host) -> None:
+    restore.WalSaver(step.old, step.staging, step.layout, host.wal_program, host.runner).run()
+
+
+@carry_out.register
+def _restore_configuration(step: RestoreConfiguration, host: Host) -> None:
+    restore.restore_configuration(step.backup, step.directory)
+
+
+@carry_out.register
+def _set_aside(step: SetAside, host: Host) -> None:
+    files.rename(step.path, step.previous)
+
+
+@carry_out.register
+def _put_in_place(step: PutInPlace, host: Host) -> None:
+    files.rename(step.staging, step.path)
+
+
+@carry_out.register
+def _swap_entries(step: SwapEntries, host: Host) -> None:
+    restore.swap_entries(step.path, step.staging, step.previous, step.entries)
+
+
+@carry_out.register
+def _release_control(step: ReleaseControl, host: Host) -> None:
+    restore.release_control(step.path)
+
+
+def _layout(host: Host) -> Layout:
+    if host.layout is None:
+        raise Error("a repository is needed, and none is named")
+    return host.layout

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at a data directory, whatever state it is in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from .._core.catalog import Identity
+from .._core.plan_restore import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord
+from .._errors import CommandFailed, Error
+from .files import free_bytes, read_json
+from .processes import find_postmaster
+from .runner import CommandRunner
+from .tools import control_data, find_bin_directory
+
+
+def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> DataDirectory:
+    """Look at PGDATA; a symbolic link is resolved, and the server in it is found among the processes."""
+    real = os.path.realpath(path)
+    seen = DataDirectory(
+        path, real, "missing", os.path.ismount(real), postmaster=find_postmaster(real), free_bytes=free_bytes(real)
+    )
+    staged = read_record(seen.staging) if os.path.isdir(seen.staging) else None
+    seen = replace(seen, staged=staged)
+    if not os.path.isdir(real):
+        return seen
+    names = set(os.listdir(real)) - {os.path.basename(seen.staging), "lost+found"}
+    record = read_record(real)
+    if record is not None and record.inode != os.stat(real).st_ino:
+        record = None
+    identifier = system_identifier(real, bin_directory, runner)
+    seen = replace(seen, record=record, wal=_wal_place(real), tablespaces=_tablespaces(real))
+    if identifier is not None:
+        return replace(seen, kind="cluster", system_identifier=identifier)
+    if record is not None and (os.path.exists(f"{real}/{HELD_CONTROL}") or staged is not None):
+        return replace(seen, kind="unfinished", system_identifier=record.system_identifier)
+    if seen.mount_point and staged is not None and staged.complete and os.path.isdir(staged.previous_directory):
+        return replace(seen, kind="unfinished", system_identifier=staged.system_identifier)
+    return replace(seen, kind="unknown" if names else "empty")
+
+
+def system_identifier(directory: str, bin_directory: str, runner: CommandRunner) -> str | None:
+    """Read a data directory's system identifier; None when it has no control file that can be read."""
+    if not os.path.isfile(f"{directory}/global/pg_control"):
+        return None
+    try:
+        return control_data(runner, bin_directory, directory)["Database system identifier"]
+    except (CommandFailed, KeyError):
+        return None
+
+
+def observe_identity(data_directory: str, bin_directory: str, runner: CommandRunner) -> Identity | None:
+    """Read which cluster a data directory holds; None when there is none. The version is that of PG_VERSION."""
+    major = major_version(data_directory)
+    if major is None or not os.path.isfile(f"{data_directory}/global/pg_control"):
+        return None
+    control = control_data(runner, bin_directory, data_directory)
+    return Identity(control["Database system identifier"], major * 10000, int(control["Bytes per WAL segment"]))
+
+
+def read_record(directory: str) -> RestoreRecord | None:
+    """Read what a restore noted in a directory; a staging directory that has no record counts as incomplete."""
+    document = read_json(f"{directory}/{RECORD}")
+    if document is None:
+        return None
+    values = {name: document[name] for name in RestoreRecord.__dataclass_fields__}
+    return RestoreRecord(**{**values, "places": tuple(values["places"]), "entries": tuple(values["entries"])})
+
+
+def record_document(record: RestoreRecord) -> dict[str, Any]:
+    """Give the content of the record's file."""
+    return asdict(record)
+
+
+def _wal_place(data_directory: str) -> Place | None:
+    link = f"{data_directory}/pg_wal"
+    return _place(link) if os.path.islink(link) else None
+
+
+def _tablespaces(data_directory: str) -> dict[str, Place]:
+    links = f"{data_directory}/pg_tblspc"
+    names = os.listdir(links) if os.path.isdir(links) else []
+    return {name: _place(f"{links}/{name}") for name in names if os.path.islink(f"{links}/{name}")}
+
+
+def _place(link: str) -> Place:
+    real = os.path.realpath(link)
+    parent = os.path.dirname(real)
+    return Place(real, beside=not os.path.ismount(real) and os.access(parent, os.W_OK))
+
+
+def major_version(data_directory: str) -> int | None:
+    """Read PG_VERSION; None when there is no data directory."""
+    try:
+        with open(f"{data_directory}/PG_VERSION", encoding="ascii") as file:
+            return int(file.read().strip())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise Error(f"{data_directory}/PG_VERSION does not hold a version number") from None
+
+
+def bin_directory_for(data_directory: str, given: str | None, fallback_major: int | None = None) -> str:
+    """Settle the directory of PostgreSQL's programs; ``fallback_major`` counts when the data directory is gone."""
+    return given if given is not None else find_bin_directory(major_version(data_directory) or fallback_major)
+
+
+def missing_configuration(directory: str | None) -> str | None:
+    """Give a directory of configuration outside PGDATA if its main file is missing there."""
+    return directory if directory is not None and not os.path.exists(f"{directory}/postgresql.conf") else None
+
+
+def configuration_found(directory: str) -> list[str]:
+    """List the main configuration file of a directory if it is there."""
+    path = os.path.join(directory, "postgresql.conf")
+    return [path] if os.path.isfile(path) else []
+
+
+def server_log(data_directory: str, log_file: str | None, lines: int = 20) -> str:
+    """Give the last lines of a server's log: the file named, or the one that its logging collector writes."""
+    path = log_file or _collected_log(data_directory)
+    if path is None or not os.path.isfile(path):
+        return f"(no log file found; looked for {path or 'one named by the logging collector'})"
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 65536))
+        text = file.read().decode(errors="replace")
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _collected_log(data_directory: str) -> str | None:
+    try:
+        with open(f"{data_directory}/current_logfiles", encoding="utf-8") as file:
+            first = file.readline().split(maxsplit=1)
+    except FileNotFoundError:
+        return None
+    return os.path.join(data_directory, first[1].strip()) if len(first) == 2 else None
+
+
+@contextmanager
+def quoting_log(data_directory: str, log_file: str | None) -> Iterator[None]:
+    """Add the server's last words to an error."""
+    try:
+        yield
+    except CommandFailed as error:
+        log = server_log(data_directory, log_file)
+        raise CommandFailed(f"{error.message}\nthe server's log ends with:\n{log}", error.hint) from None

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start and stop a server that no service manager runs."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from .processes import end_process, find_postmaster
+from .runner import CommandRunner
+from .tools import pg_ctl_cmd, pg_ctl_start_cmd
+
+# What pg_ctl sends for its modes: "Shutting Down the Server" (section 18.5 of PostgreSQL 17's manual).
+_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+
+
+@dataclass(frozen=True)
+class ServerControl:
+    """A server and how to control it."""
+
+    data_directory: str
+    bin_directory: str
+    log_file: str
+    config_file: str | None
+    timeout: int
+    runner: CommandRunner
+
+    def carry_out(self, action: str, mode: str) -> None:
+        """Do one of ``start``, ``stop`` (in a mode of pg_ctl) and ``reload``."""
+        if action == "start":
+            self._start()
+        elif action == "stop":
+            self._stop(mode)
+        else:
+            self.runner.run(pg_ctl_cmd(self.bin_directory, "reload", self.data_directory))
+
+    def _start(self) -> None:
+        argv = pg_ctl_start_cmd(self.bin_directory, self.data_directory, self.log_file, self.timeout, self.config_file)
+        self.runner.run(argv)
+
+    def _stop(self, mode: str) -> None:
+        """Stop by the process, which works without ``postmaster.pid`` too, as after the data directory was deleted."""
+        pid = find_postmaster(self.data_directory)
+        if pid is not None:
+            end_process(pid, _SIGNALS[mode], self.timeout)

@@ -1,0 +1,109 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watch a server recover, and end its recovery."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._core.settings import RECOVERY_SETTINGS
+from .._core.target import format_time
+from .._errors import Error, ServerUnavailable
+from .cluster import server_log
+from .processes import find_postmaster, startup_progress
+from .server import RecoveryState, Server
+from .tools import Connection
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a recovery is; ``position`` is an LSN, or before connections are possible the segment being read."""
+
+    reached: bool
+    position: str | None
+    state: RecoveryState | None
+
+    @property
+    def text(self) -> str:
+        """Say where recovery is."""
+        if self.state is None:
+            return "starting" if self.position is None else f"recovering, reads segment {self.position}"
+        if not self.state.in_recovery:
+            return f"not in recovery, on timeline {self.state.timeline}"
+        last = "none yet" if self.state.replay_time is None else format_time(self.state.replay_time)
+        paused = "paused" if self.state.paused else "recovering"
+        return f"{paused}, replayed up to {self.position}, last transaction {last}"
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What to watch: the server in a data directory, its connection, and where its log is."""
+
+    data_directory: str
+    connection: Connection
+    log_file: str | None
+
+    def look(self) -> Progress:
+        """Look once; raises Error with the server's last log lines when no server is running."""
+        postmaster = find_postmaster(self.data_directory)
+        if postmaster is None:
+            raise Error(f"no server is running on {self.data_directory}; {self.last_words()}", self._hint())
+        try:
+            with Server.connect(self.connection, self.data_directory) as server:
+                state = server.recovery_state()
+        except ServerUnavailable:
+            return Progress(False, startup_progress(postmaster), None)
+        reached = not state.in_recovery or state.paused
+        return Progress(reached, None if state.replay_lsn is None else str(state.replay_lsn), state)
+
+    def wait(self, seconds: float) -> Progress:
+        """Look until the target is reached, but no longer than ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while True:
+            progress = self.look()
+            if progress.reached or time.monotonic() >= deadline:
+                return progress
+            time.sleep(_POLL_SECONDS)
+
+    def last_words(self) -> str:
+        """Quote the end of the server's log."""
+        return f"its log ends with:\n{server_log(self.data_directory, self.log_file)}"
+
+    @staticmethod
+    def _hint() -> str:
+        return (
+            "the replaced data is untouched in the previous directory; when the log says that recovery ended before "
+            "the target, choose an earlier target_time or target=latest"
+        )
+
+
+def run_checks(server: Server, checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Run queries in a read-only transaction and say which of them gave something unexpected."""
+    failures = []
+    server.rows("SET default_transaction_read_only = on")
+    for check in checks:
+        rows = server.rows(check["query"])
+        found: Any = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else [list(row) for row in rows]
+        if str(found) != str(check["expect"]):
+            failures.append(f"{check['query']} gave {found}, expected {check['expect']}")
+    return failures
+
+
+def leftover_settings(server: Server) -> list[str]:
+    """Name the recovery settings that are still in ``postgresql.auto.conf``."""
+    found = server.rows(
+        "SELECT DISTINCT name FROM pg_file_settings WHERE sourcefile LIKE %s", ["%/postgresql.auto.conf"]
+    )
+    return sorted({row[0] for row in found} & set(RECOVERY_SETTINGS))
+
+
+def wait_promoted(server: Server, timeout: int) -> None:
+    """Promote, and make sure that recovery has ended."""
+    if not server.promote(timeout) and server.in_recovery():
+        raise Error(f"the server did not leave recovery within {timeout} s after it was promoted", "look at its log")

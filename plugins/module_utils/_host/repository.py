@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look into a repository: what is there, and whether it may be used. Symbolic links below it are not followed."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import stat
+from datetime import datetime, timezone
+
+from .._core.catalog import Backup, Catalog, Identity, check_format, wal_ranges
+from .._core.layout import MARKER, SUFFIXES, Layout
+from .._core.plan_repository import Entry, Found
+from .._core.wal import SegmentName, TimelinePath, classify
+from .._errors import Error
+from .files import read_json
+
+_PARTIAL = re.compile(r"\..+\.partial")
+_KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISREG, "file"), (stat.S_ISLNK, "link"))
+
+
+def observe(layout: Layout) -> Found:
+    """Look at the skeleton of a repository, which may not exist yet."""
+    paths = (layout.repository, layout.marker, layout.directory, layout.identity, layout.backups, layout.wal)
+    entries = {path: _entry(path) for path in paths}
+    root = entries[layout.repository]
+    others = os.listdir(layout.repository) if root.kind == "directory" else []
+    return Found(
+        entries, _marker(layout), _identity(layout), any(name not in (MARKER, "lost+found") for name in others)
+    )
+
+
+def _entry(path: str) -> Entry:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return Entry()
+    kind = next((name for test, name in _KINDS if test(found.st_mode)), "other")
+    return Entry(kind, stat.S_IMODE(found.st_mode), _user(found.st_uid), _group(found.st_gid))
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def on_root_of(path: str) -> bool:
+    """Tell whether the nearest existing directory of ``path`` is on the same file system as ``/``."""
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return os.stat(path).st_dev == os.stat("/").st_dev
+
+
+def _marker(layout: Layout) -> dict[str, object] | None:
+    document = read_json(layout.marker)
+    if document is not None:
+        check_format(layout.marker, document)
+    return document
+
+
+def _identity(layout: Layout) -> Identity | None:
+    document = read_json(layout.identity)
+    return None if document is None else Identity.from_document(document)
+
+
+def known_major(layout: Layout) -> int | None:
+    """Give the major version of a cluster that the repository knows; None when it does not know it."""
+    identity = _identity(layout)
+    return None if identity is None else identity.major
+
+
+def require(layout: Layout) -> Identity:
+    """Make sure that the repository is one, holds the cluster, and is closed to others; give the cluster's identity."""
+    if _marker(layout) is None:
+        raise Error(
+            f"{layout.repository} is not a repository: it has no repository.json",
+            "if it is a mount point, mount it; if it is new, run setup_archiving.yml",
+        )
+    identity = _identity(layout)
+    if identity is None:
+        raise Error(
+            f"{layout.repository} holds nothing of a cluster '{layout.cluster}'",
+            "check backup_repository_cluster, or run setup_archiving.yml",
+        )
+    for path in (layout.repository, layout.directory, layout.backups, layout.wal):
+        entry = _entry(path)
+        if entry.kind != "directory" or entry.mode & 0o007:
+            raise Error(
+                f"{path} is a {entry.kind} with mode {entry.mode:04o}, expected a directory closed to others",
+                "run setup_archiving.yml, which repairs it",
+            )
+    return identity
+
+
+def read_catalog(layout: Layout) -> Catalog:
+    """List what the repository holds for a cluster; unfinished backups are not in it."""
+    identity = require(layout)
+    segments, paths = _wal(layout)
+    return Catalog(identity, tuple(_backups(layout)), wal_ranges(segments, identity.wal_segment_size), paths)
+
+
+def _backups(layout: Layout) -> list[Backup]:
+    found = []
+    for name in os.listdir(layout.backups):
+        document = None if name.startswith(".") else read_json(f"{layout.backups}/{name}/backup.json")
+        if document is not None:
+            found.append(Backup.from_document(document))
+    return sorted(found, key=lambda backup: (backup.stop_time, backup.label))
+
+
+def _wal(layout: Layout) -> tuple[list[tuple[SegmentName, datetime]], dict[int, TimelinePath]]:
+    segments: dict[SegmentName, datetime] = {}
+    paths = {}
+    for entry in os.scandir(layout.wal):
+        if entry.is_dir(follow_symlinks=False):
+            segments.update(_segments(entry.path))
+        elif classify(entry.name) == "history":
+            timeline = int(entry.name[:8], 16)
+            with open(entry.path, encoding="ascii", errors="replace") as file:
+                paths[timeline] = TimelinePath.parse(timeline, file.read())
+    return list(segments.items()), paths
+
+
+def _segments(directory: str) -> dict[SegmentName, datetime]:
+    found = {}
+    for entry in os.scandir(directory):
+        stem, suffix = os.path.splitext(entry.name)
+        name = entry.name if suffix not in SUFFIXES.values() else stem
+        if classify(name) == "segment" and entry.is_file(follow_symlinks=False):
+            found[SegmentName.parse(name)] = datetime.fromtimestamp(entry.stat().st_mtime, timezone.utc)
+    return found
+
+
+def has_segment(layout: Layout, name: str) -> bool:
+    """Tell whether a segment is in the repository, under any compression."""
+    return any(os.path.isfile(layout.wal_file(name) + suffix) for suffix in SUFFIXES.values())
+
+
+def leftovers(layout: Layout) -> list[str]:
+    """List the directories of backups that did not finish; call it with the cluster's lock held."""
+    return sorted(f"{layout.backups}/{name}" for name in os.listdir(layout.backups) if _PARTIAL.fullmatch(name))

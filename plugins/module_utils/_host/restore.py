@@ -1,0 +1,211 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Stage a backup beside a data directory, and switch the two."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from .._core.layout import Layout
+from .._core.manifest import Manifest
+from .._core.plan_restore import HELD_CONTROL, RECORD, RestoreRecord
+from .._core.settings import recovery_configuration
+from .._core.wal import SegmentName, classify
+from .._errors import CommandFailed, Error
+from .backup import opened, read_manifest, sha256_of, tar_files
+from .cluster import record_document
+from .files import make_directory, remove_tree, rename, sync, sync_tree, write_file, write_json
+from .repository import has_segment
+from .runner import CommandRunner
+from .tools import pg_verifybackup_cmd, tar_extract_cmd, wal_program_cmd
+
+CONTROL = "global/pg_control"
+_PRIVATE = 0o700
+# xlp_magic, xlp_info, xlp_tli, xlp_pageaddr: XLogPageHeaderData in src/include/access/xlog_internal.h
+_PAGE_HEADER = struct.Struct("=HHIQ")
+
+
+def begin(staging: str, record: RestoreRecord) -> None:
+    """Create the staging directory and its record; a directory of that name that is not ours is refused."""
+    if os.path.isdir(staging):
+        foreign = [name for name in os.listdir(staging) if not name.startswith(f".{RECORD}.")]
+        if foreign:
+            raise Error(
+                f"{staging} is in the way: it holds {foreign[0]!r} and no record of a restore",
+                "move it away, and run the restore again",
+            )
+    make_directory(staging, _PRIVATE)
+    write_json(f"{staging}/{RECORD}", record_document(record), 0o600)
+
+
+def unpack(backup: str, staging: str, tablespaces: Mapping[str, str], wal: str | None, runner: CommandRunner) -> None:
+    """Unpack a backup; its control file gets another name, so that the directory cannot start."""
+    archives = tar_files(backup)
+    _extract(archives["base"], staging, runner, f"--transform=s,^{CONTROL}$,{HELD_CONTROL},")
+    for oid, place in tablespaces.items():
+        make_directory(place, _PRIVATE)
+        _extract(archives[oid], place, runner)
+        _relink(f"{staging}/pg_tblspc/{oid}", place)
+    if wal is not None:
+        make_directory(wal, _PRIVATE)
+        make_directory(f"{wal}/archive_status", _PRIVATE)
+        _relink(f"{staging}/pg_wal", wal)
+    _extract(archives["pg_wal"], f"{staging}/pg_wal", runner)
+
+
+def _extract(archive: str, directory: str, runner: CommandRunner, *options: str) -> None:
+    with opened(archive, runner) as stream:
+        runner.run(tar_extract_cmd(directory, *options), source=stream)
+
+
+def _relink(link: str, target: str) -> None:
+    if os.path.isdir(link) and not os.path.islink(link):
+        shutil.rmtree(link)
+    elif os.path.lexists(link):
+        os.unlink(link)
+    os.symlink(target, link)
+
+
+def verify(staging: str, backup: str, manifest_sha256: str, bin_directory: str, runner: CommandRunner) -> None:
+    """Verify a staging directory with pg_verifybackup; the control file, which has another name, is verified here."""
+    manifest, digest = read_manifest(backup)
+    if digest != manifest_sha256:
+        raise Error(
+            f"{backup}/backup_manifest was changed: its SHA-256 is {digest}, backup.json says {manifest_sha256}",
+            "this backup cannot be trusted; restore from another one with backup_label",
+        )
+    _verify_control(staging, manifest)
+    argv = pg_verifybackup_cmd(bin_directory, staging, f"{backup}/backup_manifest", [CONTROL, HELD_CONTROL, RECORD])
+    try:
+        runner.run(argv)
+    except CommandFailed as error:
+        raise Error(
+            f"the backup {backup} is not good: {error.message}", "restore from another one with backup_label"
+        ) from None
+
+
+def _verify_control(staging: str, manifest: Manifest) -> None:
+    with open(f"{staging}/{HELD_CONTROL}", "rb") as file:
+        found = sha256_of(file)
+    if found != manifest.files[CONTROL]:
+        raise Error(
+            f"{CONTROL} of the backup differs from its manifest", "restore from another backup with backup_label"
+        )
+
+
+def configure(staging: str, settings: Mapping[str, str], tablespaces: Mapping[str, str]) -> None:
+    """Write recovery settings, ``recovery.signal`` and the tablespaces' new places.
+
+    The server makes the links of ``pg_tblspc`` from ``tablespace_map`` when it starts from a backup; a backslash
+    escapes itself there: ``read_tablespace_map`` in ``src/backend/access/transam/xlogrecovery.c``.
+    """
+    path = f"{staging}/postgresql.auto.conf"
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        text = file.read()
+    write_file(path, recovery_configuration(text, settings), 0o600)
+    write_file(f"{staging}/recovery.signal", "", 0o600)
+    if tablespaces:
+        escaped = {oid: place.replace("\\", "\\\\") for oid, place in tablespaces.items()}
+        write_file(f"{staging}/tablespace_map", "".join(f"{oid} {place}\n" for oid, place in escaped.items()), 0o600)
+
+
+def finish(staging: str, record: RestoreRecord, mount_point: str | None) -> None:
+    """Make everything durable, and only then mark the staging directory complete."""
+    for path in (*record.places, staging):
+        sync_tree(path)
+    inode = os.stat(staging if mount_point is None else mount_point).st_ino
+    marked = replace(record, inode=inode, entries=tuple(sorted(os.listdir(staging))))
+    write_json(f"{staging}/{RECORD}", record_document(marked), 0o600)
+
+
+def discard(staging: str, places: tuple[str, ...]) -> None:
+    """Remove a staging directory, its record last, so that its places outside are known until they are gone."""
+    for place in places:
+        remove_tree(place)
+    for name in os.listdir(staging):
+        if name != RECORD:
+            remove_tree(f"{staging}/{name}")
+    remove_tree(staging)
+
+
+@dataclass(frozen=True)
+class WalSaver:
+    """Save the WAL of an old data directory: archive what waits, copy what is neither archived nor in the new one."""
+
+    old: str
+    new: str
+    layout: Layout
+    program: str
+    runner: CommandRunner
+
+    def run(self) -> None:
+        """Save; a segment that cannot be archived is copied all the same."""
+        directory = f"{self.old}/pg_wal"
+        for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+            if classify(name) in ("segment", "history"):
+                self._save(name)
+        sync(f"{self.new}/pg_wal")
+
+    def _save(self, name: str) -> None:
+        if os.path.exists(f"{self.old}/pg_wal/archive_status/{name}.ready"):
+            argv = wal_program_cmd(self.program, "push", self.layout.repository, self.layout.cluster, f"pg_wal/{name}")
+            self.runner.run(argv, check=False, directory=self.old)
+        place = f"{self.new}/pg_wal/{name}"
+        if not has_segment(self.layout, name) and not os.path.exists(place) and self._is_itself(name):
+            temporary = f"{place}.saving"
+            shutil.copyfile(f"{self.old}/pg_wal/{name}", temporary)
+            sync(temporary)
+            os.rename(temporary, place)
+
+    def _is_itself(self, name: str) -> bool:
+        """Tell a written segment from one that was recycled: renamed ahead of use, its pages are still the old ones."""
+        if classify(name) == "history":
+            return True
+        with open(f"{self.old}/pg_wal/{name}", "rb") as file:
+            header = file.read(_PAGE_HEADER.size)
+            size = os.fstat(file.fileno()).st_size
+        if len(header) < _PAGE_HEADER.size:
+            return False
+        address: int = _PAGE_HEADER.unpack(header)[3]
+        return address == SegmentName.parse(name).start_lsn(size).value
+
+
+def restore_configuration(backup: str, directory: str) -> None:
+    """Copy the configuration files of a backup to where they are missing."""
+    source = f"{backup}/config"
+    for base, _directories, names in os.walk(source):
+        target = os.path.normpath(os.path.join(directory, os.path.relpath(base, source)))
+        os.makedirs(target, mode=_PRIVATE, exist_ok=True)
+        for name in names:
+            if not os.path.exists(os.path.join(target, name)):
+                with open(os.path.join(base, name), encoding="utf-8", errors="surrogateescape") as file:
+                    write_file(os.path.join(target, name), file.read(), 0o600)
+
+
+def swap_entries(path: str, staging: str, previous: str, entries: tuple[str, ...]) -> None:
+    """Exchange the entries of a directory that cannot be renamed; run again, it goes on where it was interrupted.
+
+    Which data an entry of ``path`` belongs to follows from what is left in ``staging``: a name of the new data that is
+    not in ``staging`` any more has been moved. ``global`` goes first, so that nothing can start meanwhile.
+    """
+    ours = {os.path.basename(staging), os.path.basename(previous), "lost+found"}
+    make_directory(previous, _PRIVATE)
+    for name in sorted(os.listdir(path), key=lambda name: name != "global"):
+        moved_in = name in entries and not os.path.lexists(f"{staging}/{name}")
+        if name not in ours and not moved_in and not name.startswith("pgark."):
+            rename(f"{path}/{name}", f"{previous}/{name}")
+    for name in sorted(entries, key=lambda name: name == RECORD):
+        if os.path.lexists(f"{staging}/{name}"):
+            rename(f"{staging}/{name}", f"{path}/{name}")
+    remove_tree(staging)
+
+
+def release_control(path: str) -> None:
+    """Give the control file its name: the last step, after which the directory is a cluster."""
+    if os.path.exists(f"{path}/{HELD_CONTROL}"):
+        rename(f"{path}/{HELD_CONTROL}", f"{path}/{CONTROL}")

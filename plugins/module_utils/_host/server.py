@@ -1,0 +1,225 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ask a running server, and change its settings, over one psycopg connection."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .._core.settings import Setting
+from .._core.wal import Lsn, SegmentName
+from .._errors import Error, ServerUnavailable
+from .tools import Connection
+
+try:
+    import psycopg
+    from psycopg import sql
+except ImportError:  # the modules say so when a connection is asked for; documentation and check of imports must work
+    psycopg = None  # type: ignore[assignment]  # a module that is missing has no type
+
+_RELOAD_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Archiver:
+    """What ``pg_stat_archiver`` counts; ``failing`` when the last thing that happened was a failure."""
+
+    last_segment: str | None
+    last_time: datetime | None
+    failed_segment: str | None
+    failed_time: datetime | None
+    failed_count: int
+
+    @property
+    def failing(self) -> bool:
+        """Tell whether the last attempt to archive failed."""
+        if self.failed_time is None:
+            return False
+        return self.last_time is None or self.failed_time > self.last_time
+
+
+@dataclass(frozen=True)
+class RecoveryState:
+    """Where a server is in its recovery; positions and times are None while nothing has been replayed."""
+
+    in_recovery: bool
+    paused: bool
+    replay_lsn: Lsn | None
+    replay_time: datetime | None
+    timeline: int
+    target_time: str
+    now: datetime
+
+
+class Server:
+    """A connection to the server of one data directory, as a context manager."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    @classmethod
+    def connect(cls, connection: Connection, data_directory: str | None = None) -> Server:
+        """Connect, and make sure that the server works in ``data_directory``; raises ServerUnavailable."""
+        if psycopg is None:
+            raise Error(
+                f"psycopg 3 is missing for {sys.executable}", "install python3-psycopg, or psycopg[binary] with pip"
+            )
+        try:
+            opened = psycopg.connect(
+                host=connection.host,
+                port=connection.port,
+                user=connection.user,
+                password=connection.password,
+                dbname=connection.database,
+                autocommit=True,
+                connect_timeout=10,
+                options="-c TimeZone=UTC -c DateStyle=ISO",
+                application_name="pgark",
+            )
+        except psycopg.Error as error:
+            raise ServerUnavailable(
+                f"no connection to port {connection.port} at {connection.host}: {str(error).strip()}"
+            ) from None
+        server = cls(opened)
+        if data_directory is not None:
+            server._check_directory(data_directory, connection)
+        return server
+
+    def _check_directory(self, wanted: str, connection: Connection) -> None:
+        found = self.show("data_directory")
+        if os.path.realpath(found) != os.path.realpath(wanted):
+            self.close()
+            raise ServerUnavailable(
+                f"the server at port {connection.port} of {connection.host} works in {found}, expected {wanted}",
+                "check login_port and login_unix_socket; another cluster answers there",
+            )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection."""
+        self._connection.close()
+
+    def rows(self, query: Any, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a statement and give its rows; what the server says is the error."""
+        try:
+            cursor = self._connection.execute(query, tuple(values) or None)
+            return cursor.fetchall() if cursor.description else []
+        except psycopg.OperationalError as error:
+            raise ServerUnavailable(f"the server broke off: {str(error).strip()}") from None
+        except psycopg.Error as error:
+            raise Error(f"the server refused: {str(error).strip()}") from None
+
+    def value(self, query: Any, values: Sequence[Any] = ()) -> Any:
+        """Run a query and give the first column of its first row."""
+        return self.rows(query, values)[0][0]
+
+    def show(self, name: str) -> str:
+        """Give the value in force of a setting, with its unit."""
+        return str(self.value("SELECT current_setting(%s)", [name]))
+
+    @property
+    def version(self) -> int:
+        """The version as a number, such as 170010."""
+        return int(self.show("server_version_num"))
+
+    def now(self) -> datetime:
+        """Give the time of the server's clock."""
+        moment: datetime = self.value("SELECT clock_timestamp()")
+        return moment
+
+    def configure_options(self) -> str:
+        """Give the options that the server was built with."""
+        return str(self.value("SELECT setting FROM pg_config WHERE name = 'CONFIGURE'"))
+
+    def settings(self) -> dict[str, Setting]:
+        """Give all settings in force."""
+        found = self.rows(
+            "SELECT name, setting, coalesce(unit, ''), vartype, context, pending_restart, source, sourcefile"
+            " FROM pg_settings"
+        )
+        return {row[0]: Setting(*row) for row in found}
+
+    def archiver(self) -> Archiver:
+        """Read ``pg_stat_archiver``."""
+        columns = "last_archived_wal, last_archived_time, last_failed_wal, last_failed_time, failed_count"
+        return Archiver(*self.rows(f"SELECT {columns} FROM pg_stat_archiver")[0])
+
+    def configuration_files(self) -> list[str]:
+        """List the files that the server reads its configuration from."""
+        files = [self.show(name) for name in ("config_file", "hba_file", "ident_file")]
+        included = self.rows("SELECT DISTINCT sourcefile FROM pg_file_settings WHERE sourcefile IS NOT NULL")
+        return sorted({*files, *(row[0] for row in included)})
+
+    def tablespaces(self) -> dict[str, str]:
+        """Give the directories of tablespaces outside PGDATA, by oid."""
+        query = (
+            "SELECT oid::text, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> ''"
+        )
+        return {row[0]: row[1] for row in self.rows(query)}
+
+    def in_recovery(self) -> bool:
+        """Tell whether the server is recovering."""
+        return bool(self.value("SELECT pg_is_in_recovery()"))
+
+    def alter_system(self, name: str, value: str | None) -> None:
+        """Change a setting in ``postgresql.auto.conf``; None removes it from there."""
+        if value is None:
+            self.rows(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
+        else:
+            self.rows(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+
+    def reload(self) -> None:
+        """Make the server read its configuration files, and wait until this session has done so."""
+        before, deadline = self.value("SELECT pg_conf_load_time()"), time.monotonic() + _RELOAD_SECONDS
+        self.rows("SELECT pg_reload_conf()")
+        while self.value("SELECT pg_conf_load_time()") == before:
+            if time.monotonic() > deadline:
+                raise Error(f"the server has not read its configuration within {_RELOAD_SECONDS} s", "look at its log")
+            time.sleep(0.02)
+
+    def restore_point(self, name: str) -> Lsn:
+        """Write a named restore point and give its position."""
+        return Lsn.parse(self.value("SELECT pg_create_restore_point(%s)::text", [name]))
+
+    def segment_ending_at(self, lsn: Lsn) -> SegmentName:
+        """Name the segment of the timeline being written that holds the last byte before a position.
+
+        Computed here because ``pg_walfile_name`` answers differently at a segment's boundary since PostgreSQL 17.
+        """
+        timeline = self.value("SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)")
+        size = self.value("SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'")
+        return SegmentName.ending_at(int(timeline, 16), lsn, int(size))
+
+    def switch_wal(self) -> tuple[SegmentName, Lsn]:
+        """Close the current segment, even an empty one, and give its name and the position of the switch."""
+        self.restore_point("pgark: switch")  # pg_switch_wal does nothing when nothing was written since the last switch
+        lsn = Lsn.parse(self.value("SELECT pg_switch_wal()::text"))
+        return self.segment_ending_at(lsn), lsn
+
+    def recovery_state(self) -> RecoveryState:
+        """Read where recovery is; the pause is that of ``pg_wal_replay_pause`` or of a reached target."""
+        row = self.rows(
+            "SELECT r, CASE WHEN r THEN pg_is_wal_replay_paused() ELSE false END,"
+            " pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(),"
+            " (SELECT timeline_id FROM pg_control_checkpoint()), current_setting('recovery_target_time'),"
+            " clock_timestamp()"
+            " FROM pg_is_in_recovery() AS r"
+        )[0]
+        lsn = None if row[2] is None else Lsn.parse(row[2])
+        return RecoveryState(row[0], row[1], lsn, row[3], row[4], row[5], row[6])
+
+    def promote(self, timeout: int) -> bool:
+        """End recovery, and wait up to ``timeout`` seconds until it has ended."""
+        return bool(self.value("SELECT pg_promote(true, %s)", [timeout]))

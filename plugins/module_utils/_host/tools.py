@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument lists for the programs that do the work, and parsers for what they print."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .._errors import Error
+from .runner import CommandRunner
+
+# Where distributions keep the programs of one major version: Debian and Ubuntu, then the RHEL family.
+BIN_DIRECTORIES = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin")
+_STANDARD_PATH = "/usr/local/bin:/usr/bin:/bin"
+_DECOMPRESSORS = {"zstd": "zstd", "lz4": "lz4", "gzip": "gzip"}
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach a server; a password goes into the environment of a program, never into its arguments."""
+
+    host: str
+    port: int
+    user: str
+    password: str | None
+    database: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Give the variables for PostgreSQL's client programs."""
+        return {} if self.password is None else {"PGPASSWORD": self.password}
+
+
+def find_bin_directory(major: int | None) -> str:
+    """Find the directory of PostgreSQL's programs for a major version: the distribution's place, else the PATH."""
+    candidates = [] if major is None else [place.format(major=major) for place in BIN_DIRECTORIES]
+    on_path = shutil.which("pg_controldata")
+    if on_path is not None:
+        candidates.append(os.path.dirname(os.path.realpath(on_path)))
+    for candidate in candidates:
+        if os.path.exists(f"{candidate}/pg_ctl"):
+            return candidate
+    wanted = "PostgreSQL" if major is None else f"PostgreSQL {major}"
+    raise Error(
+        f"the programs of {wanted} were not found in {', '.join(candidates) or 'the PATH'}", "set bin_directory"
+    )
+
+
+def find_program(name: str) -> str | None:
+    """Find a program on the PATH and in the standard places."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), _STANDARD_PATH]))
+
+
+def available_decompressors() -> frozenset[str]:
+    """Name the compressions that can be undone on this host."""
+    return frozenset(name for name, program in _DECOMPRESSORS.items() if find_program(program))
+
+
+def decompress_cmd(compression: str) -> list[str]:
+    """Read a compressed stream from standard input."""
+    program = find_program(_DECOMPRESSORS[compression])
+    if program is None:
+        raise Error(
+            f"program {_DECOMPRESSORS[compression]} was not found, which a backup with compression {compression} needs",
+            "install it",
+        )
+    return [program, "-d", "-c"]
+
+
+def tar_extract_cmd(directory: str, *extra: str) -> list[str]:
+    """Unpack a tar stream from standard input into a directory."""
+    return [
+        "tar",
+        "--extract",
+        "--file",
+        "-",
+        "--directory",
+        directory,
+        "--no-same-owner",
+        "--preserve-permissions",
+        *extra,
+    ]
+
+
+def pg_controldata_cmd(bin_directory: str, data_directory: str) -> list[str]:
+    """Print the control file of a data directory."""
+    return [f"{bin_directory}/pg_controldata", "-D", data_directory]
+
+
+def parse_controldata(text: str) -> dict[str, str]:
+    r"""Read what pg_controldata prints.
+
+    >>> parse_controldata("Database system identifier:  771\nLatest checkpoint's TimeLineID:  2\n")
+    {'Database system identifier': '771', "Latest checkpoint's TimeLineID": '2'}
+    """
+    pairs = (line.partition(":") for line in text.splitlines())
+    return {name.strip(): value.strip() for name, colon, value in pairs if colon}
+
+
+def pg_ctl_cmd(bin_directory: str, action: str, data_directory: str, *options: str) -> list[str]:
+    """Control a server."""
+    return [f"{bin_directory}/pg_ctl", action, "-D", data_directory, *options]
+
+
+def pg_ctl_start_cmd(
+    bin_directory: str, data_directory: str, log_file: str, timeout: int, config_file: str | None
+) -> list[str]:
+    """Start a server, and wait until it takes connections or is recovering.
+
+    pg_ctl hands the text after ``-o`` to a shell, so the path in it is quoted.
+    """
+    options = [] if config_file is None else ["-o", f"-c config_file={shlex.quote(config_file)}"]
+    return pg_ctl_cmd(bin_directory, "start", data_directory, "-l", log_file, "-w", "-t", str(timeout), "-s", *options)
+
+
+def pg_basebackup_cmd(
+    bin_directory: str, connection: Connection, directory: str, label: str, checkpoint: str, compression: Sequence[str]
+) -> list[str]:
+    """Take a tar-format backup with its WAL streamed in and a SHA-256 manifest."""
+    return [
+        f"{bin_directory}/pg_basebackup",
+        *("--host", connection.host, "--port", str(connection.port), "--username", connection.user, "--no-password"),
+        *("--pgdata", directory, "--format=tar", "--wal-method=stream", f"--checkpoint={checkpoint}"),
+        *("--manifest-checksums=SHA256", "--label", label, *compression),
+    ]
+
+
+def compression_options(version: int, compression: str) -> list[str]:
+    """Compress on the server from PostgreSQL 15 on; before that only pg_basebackup itself can, and only with gzip."""
+    if version >= 150000:
+        return ["--compress=none" if compression == "none" else f"--compress=server-{compression}:level=1"]
+    return [] if compression == "none" else ["--compress=1"]
+
+
+def server_compressions(version: int, configure: str) -> frozenset[str]:
+    """Name the compressions that a server can give a backup, from its version and its ``configure`` options."""
+    if version < 150000:
+        return frozenset({"gzip"})
+    return frozenset({"gzip", *(name for name in ("lz4", "zstd") if f"--with-{name}" in configure)})
+
+
+def pg_verifybackup_cmd(bin_directory: str, directory: str, manifest: str, ignored: Sequence[str]) -> list[str]:
+    """Verify unpacked files and their WAL against a manifest, up to the first problem."""
+    skipped = [word for path in ignored for word in ("--ignore", path)]
+    return [
+        f"{bin_directory}/pg_verifybackup",
+        "--exit-on-error",
+        "--quiet",
+        "--manifest-path",
+        manifest,
+        *skipped,
+        directory,
+    ]
+
+
+def wal_program_cmd(program: str, verb: str, repository: str, cluster: str, *arguments: str) -> list[str]:
+    """Call pgark-wal."""
+    return [program, verb, "--repository", repository, "--cluster", cluster, *arguments]
+
+
+def control_data(runner: CommandRunner, bin_directory: str, data_directory: str) -> dict[str, str]:
+    """Read the control file of a data directory."""
+    return parse_controldata(runner.run(pg_controldata_cmd(bin_directory, data_directory)).stdout)

@@ -1,0 +1,49 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Argument specifications that modules share; ``doc_fragments/common.py`` describes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Spec = dict[str, dict[str, Any]]
+
+COMMON: Spec = {
+    "login_host": {"type": "str"},
+    "login_port": {"type": "int", "default": 5432},
+    "login_user": {"type": "str"},
+    "login_password": {"type": "str", "no_log": True},
+    "login_db": {"type": "str", "default": "postgres"},
+    "login_unix_socket": {"type": "path"},
+    "repository": {"type": "path"},
+    "cluster": {"type": "str"},
+    "data_directory": {"type": "path"},
+    "bin_directory": {"type": "path"},
+    "log_file": {"type": "path"},
+}
+
+COMPRESSION: Spec = {
+    "compression": {"type": "str", "default": "auto", "choices": ["auto", "none", "gzip", "lz4", "zstd"]},
+}
+
+TARGET: Spec = {
+    "target_time": {"type": "str"},
+    "target": {"type": "str", "choices": ["latest"]},
+    "target_timeline": {"type": "str", "default": "latest"},
+    "target_inclusive": {"type": "bool", "default": True},
+    "backup_label": {"type": "str"},
+}
+
+
+def spec(*parts: Spec, **own: dict[str, Any]) -> Spec:
+    """Join a module's own options with the common ones and other shared parts."""
+    joined: Spec = dict(COMMON)
+    for part in (*parts, own):
+        joined.update(part)
+    return joined
+
+
+def required(shared: Spec, *names: str) -> Spec:
+    """Take options of a specification and make them required."""
+    return {name: {**shared[name], "required": True} for name in names}

@@ -1,0 +1,233 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: recovery
+short_description: Wait for a recovery to reach its target, check the result, and promote
+version_added: 0.1.0
+description:
+  - Waits for a server that was started from a restored data directory. While it waits, C(ansible-playbook) prints how
+    far the recovery is.
+  - Fails at once, with the last lines of the server's log, when the server dies.
+options:
+  data_directory:
+    description:
+      - PGDATA, the cluster's data directory. It may be a symbolic link.
+    type: path
+    required: true
+  state:
+    description:
+      - V(at_target) waits until recovery has paused at its target, or has ended by itself as it does without one.
+      - V(paused) is the same, and requires that the server is still in recovery.
+      - V(promoted) ends recovery and removes the recovery settings. It changes nothing when both have been done.
+    type: str
+    required: true
+    choices: [at_target, paused, promoted]
+  checks:
+    description:
+      - Queries to run read-only once the target is reached and before anything is promoted. When one gives something
+        else than is expected, the task fails and the server stays as it is.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      query:
+        description:
+          - A query. If it gives one column of one row, that is the result, else the list of rows.
+        type: str
+        required: true
+      expect:
+        description:
+          - What it has to give, compared as text.
+        type: raw
+        required: true
+  timeout:
+    description:
+      - Seconds without any movement after which waiting is given up.
+    type: int
+    default: 600
+  look:
+    description:
+      - Seconds after which the module returns although the target is not reached. The action plugin, which repeats
+        the module until then, sets it.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    support: full
+    description: Looks once, and says whether it would promote.
+  diff_mode:
+    support: full
+    description: Shows the state of the server before and after.
+  action:
+    support: full
+    description: An action plugin repeats the module while recovery goes on, and prints its progress.
+extends_documentation_fragment:
+  - pgark.postgres.common
+author:
+  - The pgark.postgres contributors (@pgark)
+seealso:
+  - module: pgark.postgres.pitr_restore
+"""
+
+EXAMPLES = r"""
+- name: Wait until the target is reached, and look at what came back
+  pgark.postgres.recovery:
+    state: at_target
+    checks:
+      - query: SELECT count(*) FROM accounts
+        expect: 10000
+    data_directory: /var/lib/postgresql/17/main
+    login_unix_socket: /var/run/postgresql
+  become: true
+  become_user: postgres
+
+- name: Open the server for writing
+  pgark.postgres.recovery:
+    state: promoted
+    data_directory: /var/lib/postgresql/17/main
+    login_unix_socket: /var/run/postgresql
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+reached:
+  description: Whether the target is reached.
+  returned: always
+  type: bool
+in_recovery:
+  description: Whether the server is still in recovery; null while it does not answer.
+  returned: always
+  type: bool
+paused:
+  description: Whether recovery is paused.
+  returned: always
+  type: bool
+lsn:
+  description: Position up to which WAL was replayed.
+  returned: always
+  type: str
+  sample: 0/50001A8
+time:
+  description: Time of the last transaction that was replayed, in UTC.
+  returned: always
+  type: str
+timeline:
+  description: Timeline of the server.
+  returned: always
+  type: int
+progress:
+  description: How far recovery is, as text.
+  returned: always
+  type: str
+log:
+  description: The end of the server's log.
+  returned: when the target is not reached
+  type: str
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import (
+    Progress,
+    Watch,
+    leftover_settings,
+    run_checks,
+    wait_promoted,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
+from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+
+
+def perform(task: Task) -> Result:
+    """Wait for the target, run the checks, and promote if that is asked for."""
+    options = task.options
+    watch = Watch(task.data_directory, task.connection, task.options["log_file"])
+    progress = watch.wait(0 if task.check_mode else options["look"])
+    if not progress.reached:
+        return {**facts(progress), "log": watch.last_words()}
+    with task.connect() as server:
+        check(server, options, progress)
+        changed = options["state"] == "promoted" and promote(server, task)
+    after = watch.look() if changed and not task.check_mode else progress
+    return {"changed": changed, **facts(after), "diff": {"before": shown(progress), "after": shown(after)}}
+
+
+def check(server: Server, options: Mapping[str, Any], progress: Progress) -> None:
+    """Refuse what was reached when it is not what was asked for."""
+    if options["state"] == "paused" and progress.state is not None and not progress.state.in_recovery:
+        raise Error(
+            "the server is not in recovery any more: it has been promoted",
+            "a promoted server cannot go back to its target",
+        )
+    failures = run_checks(server, options["checks"])
+    if failures:
+        raise Error(
+            f"what came back is not what was expected: {'; '.join(failures)}",
+            "the server stays as it is; choose another target, or promote with state: promoted and without checks",
+        )
+
+
+def promote(server: Server, task: Task) -> bool:
+    """End recovery, and remove the settings of the restore; tells whether there was anything to do."""
+    in_recovery, leftover = server.in_recovery(), leftover_settings(server)
+    if task.check_mode:
+        return in_recovery or bool(leftover)
+    if in_recovery:
+        wait_promoted(server, task.options["timeout"])
+    for name in leftover:
+        server.alter_system(name, None)
+    if leftover:
+        server.reload()
+    return in_recovery or bool(leftover)
+
+
+def facts(progress: Progress) -> dict[str, object]:
+    """Report a look at the recovery."""
+    state = progress.state
+    return {
+        "reached": progress.reached,
+        "in_recovery": None if state is None else state.in_recovery,
+        "paused": state is not None and state.paused,
+        "lsn": None if state is None or state.replay_lsn is None else str(state.replay_lsn),
+        "time": None if state is None or state.replay_time is None else format_time(state.replay_time),
+        "timeline": None if state is None else state.timeline,
+        "progress": progress.text,
+    }
+
+
+def shown(progress: Progress) -> dict[str, object]:
+    """Give what the diff shows of a look."""
+    return {name: value for name, value in facts(progress).items() if name in ("in_recovery", "paused", "timeline")}
+
+
+def main() -> None:
+    """Run the module."""
+    run(
+        spec(
+            required(COMMON, "data_directory"),
+            state={"type": "str", "required": True, "choices": ["at_target", "paused", "promoted"]},
+            checks={
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {"query": {"type": "str", "required": True}, "expect": {"type": "raw", "required": True}},
+            },
+            timeout={"type": "int", "default": 600},
+            look={"type": "int", "default": 5},
+        ),
+        perform,
+    )
+
+
+if __name__ == "__main__":
+    main()

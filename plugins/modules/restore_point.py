@@ -1,0 +1,145 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: restore_point
+short_description: Write a named restore point, or switch WAL
+version_added: 0.1.0
+description:
+  - With O(name), writes a restore point into the WAL, to which the cluster can later be restored by that name.
+  - With O(switch_wal), closes the current segment so that it is archived now, and can wait until it is in the
+    repository.
+  - Every call writes WAL, so the module always reports a change.
+options:
+  data_directory:
+    description:
+      - PGDATA, the cluster's data directory. It may be a symbolic link.
+    type: path
+    required: true
+  name:
+    description:
+      - Name of the restore point, up to 63 bytes. PostgreSQL does not refuse a name that exists; recovery stops at
+        the first.
+    type: str
+  switch_wal:
+    description:
+      - Close the current segment.
+    type: bool
+  wait:
+    description:
+      - Wait until the closed segment is in O(repository).
+    type: bool
+    default: false
+  timeout:
+    description:
+      - Seconds to wait for the segment.
+    type: int
+    default: 60
+attributes:
+  check_mode:
+    support: full
+    description: Writes nothing.
+  diff_mode:
+    support: none
+    description: There is nothing to compare.
+extends_documentation_fragment:
+  - pgark.postgres.common
+author:
+  - The pgark.postgres contributors (@pgark)
+"""
+
+EXAMPLES = r"""
+- name: Mark the moment before a risky migration
+  pgark.postgres.restore_point:
+    name: before-migration-42
+    data_directory: /var/lib/postgresql/17/main
+    login_unix_socket: /var/run/postgresql
+  become: true
+  become_user: postgres
+
+- name: Bring everything committed so far into the repository
+  pgark.postgres.restore_point:
+    switch_wal: true
+    wait: true
+    repository: /srv/pgark
+    cluster: db1
+    data_directory: /var/lib/postgresql/17/main
+    login_unix_socket: /var/run/postgresql
+  become: true
+  become_user: postgres
+"""
+
+RETURN = r"""
+lsn:
+  description: Position of the restore point, or of the switch.
+  returned: when not in check mode
+  type: str
+  sample: 0/3000090
+segment:
+  description: The segment that holds that position.
+  returned: when not in check mode
+  type: str
+  sample: "000000010000000000000003"
+time:
+  description: The server's time afterwards, in UTC.
+  returned: when not in check mode
+  type: str
+  sample: "2026-11-21T01:15:00.123456Z"
+"""
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import wait_archived
+from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
+from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+
+_LONGEST_NAME = 63
+
+
+def perform(task: Task) -> Result:
+    """Write the restore point or switch, and wait for the segment if that is asked for."""
+    options = task.options
+    name = options["name"]
+    if name is not None and not 0 < len(name.encode()) <= _LONGEST_NAME:
+        raise Error(f"restore point name {name!r} has {len(name.encode())} bytes, expected 1 to {_LONGEST_NAME}")
+    if options["wait"]:
+        require(task.layout)
+    with task.connect() as server:
+        if server.in_recovery():
+            raise Error("the server is in recovery and writes no WAL of its own", "wait until it is promoted")
+        if task.check_mode:
+            return {"changed": True}
+        if options["switch_wal"]:
+            segment, lsn = server.switch_wal()
+        else:
+            lsn = server.restore_point(name)
+            segment = server.segment_ending_at(lsn)
+        if options["wait"]:
+            wait_archived(server, task.layout, segment, options["timeout"])
+        return {"changed": True, "lsn": str(lsn), "segment": str(segment), "time": format_time(server.now())}
+
+
+def main() -> None:
+    """Run the module."""
+    run(
+        spec(
+            required(COMMON, "data_directory"),
+            name={"type": "str"},
+            switch_wal={"type": "bool"},
+            wait={"type": "bool", "default": False},
+            timeout={"type": "int", "default": 60},
+        ),
+        perform,
+        mutually_exclusive=[("name", "switch_wal")],
+        required_one_of=[("name", "switch_wal")],
+        required_if=[("wait", True, ("repository", "cluster", "switch_wal"))],
+    )
+
+
+if __name__ == "__main__":
+    main()
