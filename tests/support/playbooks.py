@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ import yaml
 
 from tests.support import processes
 from tests.support.postgres import Cluster
-from tests.support.sandbox import CHECKOUT, Sandbox
+from tests.support.sandbox import CHECKOUT, MARK, Sandbox
 
 ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+.*)$", re.MULTILINE)
@@ -59,7 +60,8 @@ class PlaybookFailure(AssertionError):
     """A playbook exited with another status than the expected one."""
 
     def __init__(self, run: Run, expected: int) -> None:
-        super().__init__(f"{shlex.join(run.command)} exited {run.returncode}, not {expected}:\n{run.output}")
+        end = f"exited {run.returncode}, not {expected}, after {run.seconds:.0f} s"
+        super().__init__(f"{shlex.join(run.command)} {end}:\n{run.output}")
         self.run = run
 
 
@@ -90,7 +92,8 @@ class Playbooks:
         """Run one of our playbooks by name, or any by path.
 
         The arguments go on the command line, `variables` too but as JSON, so that they keep their types.
-        Raises PlaybookFailure with Ansible's whole output when it exits with another status than the expected one.
+        Raises PlaybookFailure with Ansible's whole output when it exits with another status than the expected one,
+        as it also does when it is ended because the time is up.
         """
         path = playbook if isinstance(playbook, Path) else Path("playbooks", f"{playbook}.yml")
         extra = ["-e", json.dumps(variables)] if variables else []
@@ -103,12 +106,16 @@ class Playbooks:
     def _run(self, command: Sequence[str], timeout: float) -> Run:
         started = time.monotonic()
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        with subprocess.Popen(command, cwd=CHECKOUT, env=self._environment(), text=True, **pipes) as process:
+        run = str(uuid.uuid4())
+        environment = self._environment() | {"PGARK_TEST_RUN": run}
+        with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes) as process:
             try:
                 output, _ = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                processes.end_marked(run)
+                output, _ = process.communicate()
             except BaseException:
-                # Ansible's workers are sessions of their own, so neither Ctrl-C nor the end of their parent stops them.
-                processes.end_tree(process.pid)
+                processes.end_marked(run)
                 raise
         return Run(list(command), process.returncode, output, time.monotonic() - started)
 
@@ -121,6 +128,7 @@ class Playbooks:
             "ANSIBLE_SYSTEM_TMPDIRS": str(self._sandbox.temporary),
             "ANSIBLE_NOCOLOR": "1",
             "LC_ALL": "C.UTF-8",
+            MARK: str(self._sandbox.root),
         }
 
     def _connection(self) -> dict[str, Any]:

@@ -59,7 +59,6 @@ class Cluster:
         self.data_directory = self.home / "data"
         self.socket_directory = self.home / "socket"
         self.log_file = self.home / "server.log"
-        self._shared_memory: set[int] = set()
 
     def __enter__(self) -> Cluster:
         return self
@@ -108,16 +107,16 @@ class Cluster:
         self.start()
 
     def kill(self) -> None:
-        """End the server and all that it started with SIGKILL, as a power failure would."""
+        """End the server and all that it started with SIGKILL, its shared memory too: as a power failure would."""
         pid = self.pid
         assert pid is not None, f"no server runs on {self.data_directory}"
-        self._shared_memory.add(int(self._pid_file()[6].split()[1]))
+        shared_memory = int(self._pid_file()[6].split()[1])
         processes.kill([pid, *processes.descendants(pid)])
+        processes.remove_orphaned_memory(shared_memory, self.sandbox.account.uid)
 
     def remove(self) -> None:
         """End whatever works inside the cluster's directory, and delete it."""
         processes.end_below(self.home)
-        processes.remove_orphaned_memory(self._shared_memory, self.sandbox.account.uid)
         if self.home.exists():
             shutil.rmtree(self.home)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.support.waiting import wait_until
 
+SERVER = "postgres"
+
 
 def working_below(directory: Path) -> list[int]:
     """Return the processes whose working directory is the directory or lies below it.
@@ -48,14 +50,20 @@ def kill(pids: list[int]) -> None:
     wait_until(lambda: not any(map(_state, pids)), message=f"the killed processes {pids} to be reaped")
 
 
-def end_tree(pid: int) -> None:
-    """End a process and all that it started with SIGKILL, at once; the caller reaps it."""
-    _signal([pid, *descendants(pid)], signal.SIGKILL)
+def end_marked(mark: str) -> None:
+    """End every process but servers whose environment holds the mark, with SIGKILL; their parents reap them.
+
+    An environment is inherited across sessions, changes of user and the end of a parent. Ansible needs that: its
+    workers are sessions of their own, and neither Ctrl-C nor the end of ansible-playbook ends what they started.
+    """
+    while marked := [pid for pid in _processes() if mark in _environment(pid) and _name(pid) != SERVER]:
+        _signal(marked, signal.SIGKILL)
+        _wait_for_end(marked, timeout=30)
 
 
 def end_below(directory: Path) -> None:
     """End everything that works below the directory, servers with an immediate shutdown."""
-    servers = [pid for pid in working_below(directory) if _name(pid) == "postgres"]
+    servers = [pid for pid in working_below(directory) if _name(pid) == SERVER]
     # An immediate shutdown lets a server remove its System V shared memory, which SIGKILL would leave behind.
     _signal(servers, signal.SIGQUIT)
     with contextlib.suppress(TimeoutError):  # what ignores SIGQUIT is killed below
@@ -65,11 +73,11 @@ def end_below(directory: Path) -> None:
     _wait_for_end(others, timeout=30)
 
 
-def remove_orphaned_memory(segments: set[int], owner: int) -> None:
-    """Remove those System V shared memory segments that belong to the owner and that nobody is attached to."""
+def remove_orphaned_memory(identifier: int, owner: int) -> None:
+    """Remove a System V shared memory segment if it belongs to the owner and nobody is attached to it."""
     for line in Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]:
         _key, segment, _mode, _size, _creator, _last, attached, uid = (int(word) for word in line.split()[:8])
-        if segment in segments and uid == owner and attached == 0:
+        if (segment, uid, attached) == (identifier, owner, 0):
             subprocess.run(["ipcrm", "--shmem-id", str(segment)], check=True)
 
 
@@ -89,6 +97,10 @@ def _processes() -> Iterator[int]:
 
 def _working_directory(pid: int) -> str:
     return _read(lambda: os.readlink(f"/proc/{pid}/cwd")).removesuffix(" (deleted)")
+
+
+def _environment(pid: int) -> str:
+    return _read(lambda: Path(f"/proc/{pid}/environ").read_text(encoding="utf-8", errors="surrogateescape"))
 
 
 def _name(pid: int) -> str:

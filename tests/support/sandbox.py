@@ -19,6 +19,8 @@ from tests.support.postgres import Cluster
 
 CHECKOUT = Path(__file__).parents[2]
 PREFIX = "pgark-"
+# In the environment of everything that is started in a sandbox; its value is the sandbox's directory.
+MARK = "PGARK_SANDBOX"
 # A socket's path is at most 107 bytes long: leave room for
 # "/pgark-12345678/home/clusters/18 name/socket/.s.PGSQL.12345".
 LONGEST_PARENT = 40
@@ -44,7 +46,6 @@ class Sandbox:
         self.controller = self.root / "controller"
         self.temporary = self.root / "tmp"
         self.library = self.root / "library"
-        self._clusters: list[Cluster] = []
         self.controller.mkdir()
 
     def __enter__(self) -> Sandbox:
@@ -73,6 +74,7 @@ class Sandbox:
             "LOGNAME": self.user,
             "LANG": "C.UTF-8",
             "TMPDIR": str(self.temporary),
+            MARK: str(self.root),
         }
 
     def run(
@@ -113,7 +115,6 @@ class Sandbox:
     ) -> Cluster:
         """Create and start a cluster; settings go into postgresql.conf, the segment size is in MB."""
         cluster = Cluster(self, version, name)
-        self._clusters.append(cluster)
         try:
             cluster.create(settings or {}, wal_segment_size)
             cluster.start()
@@ -156,8 +157,6 @@ class Sandbox:
 
     def close(self) -> None:
         """End every process that works inside and remove the directory."""
-        for cluster in self._clusters:
-            cluster.remove()
         remove(self.root)
 
     def _lay_out(self) -> None:
@@ -181,6 +180,7 @@ def remove(root: Path) -> None:
     """End every process that works inside a sandbox's directory, and delete it."""
     if not (root / "controller").is_dir() or not root.name.startswith(PREFIX):
         raise ValueError(f"{root} is not the directory of a sandbox")
+    processes.end_marked(f"{MARK}={root}")
     processes.end_below(root)
     shutil.rmtree(root)
 
