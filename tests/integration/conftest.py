@@ -13,6 +13,7 @@ import pytest
 from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks
 from tests.support.postgres import Cluster, versions
+from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 
 
@@ -46,6 +47,14 @@ def repository(cluster: Cluster) -> Path:
 def modules(sandbox: Sandbox) -> Modules:
     """Run modules of the collection directly."""
     return Modules(sandbox)
+
+
+@pytest.fixture
+def recoverable(sandbox: Sandbox, cluster: Cluster, modules: Modules) -> Recoverable:
+    """Provide a running cluster that archives into a repository of its own."""
+    subject = Recoverable(sandbox, cluster, modules)
+    subject.enable()
+    return subject
 
 
 @pytest.fixture(scope="session")

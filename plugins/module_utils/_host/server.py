@@ -144,10 +144,14 @@ class Server:
         return str(self.value("SELECT setting FROM pg_config WHERE name = 'CONFIGURE'"))
 
     def settings(self) -> dict[str, Setting]:
-        """Give all settings in force."""
+        """Give all settings in force.
+
+        While ``archive_mode`` is off, the server shows ``(disabled)`` for ``archive_command``: ``show_archive_command``
+        in ``src/backend/access/transam/xlog.c``. Its reset value is the real one.
+        """
         found = self.rows(
-            "SELECT name, setting, coalesce(unit, ''), vartype, context, pending_restart, source, sourcefile"
-            " FROM pg_settings"
+            "SELECT name, CASE name WHEN 'archive_command' THEN coalesce(reset_val, '') ELSE setting END,"
+            " coalesce(unit, ''), vartype, context, pending_restart, source, sourcefile FROM pg_settings"
         )
         return {row[0]: Setting(*row) for row in found}
 

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restores to a moment: what was committed before it is back, and nothing that was committed after it."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.support.recoverable import Recoverable
+from tests.support.snapshots import tree
+
+FILL = "INSERT INTO ledger SELECT n, 'entry ' || n FROM generate_series(%s::int, %s) AS n"
+SUM = "SELECT count(*) || ':' || md5(string_agg(n || t, ',' ORDER BY n)) FROM ledger"
+
+
+def write_history(subject: Recoverable) -> tuple[str, str]:
+    """Commit rows before a backup, after it, and after a moment that is returned with what a restore to it must give."""
+    cluster = subject.cluster
+    cluster.sql("CREATE TABLE ledger (n int PRIMARY KEY, t text)")
+    cluster.sql(FILL, (1, 1000))
+    subject.run("base_backup")
+    cluster.sql(FILL, (1001, 3000))
+    with cluster.connect() as open_across:
+        open_across.autocommit = False
+        open_across.execute("INSERT INTO ledger VALUES (0, 'begun before the moment, committed after it')")
+        expected = cluster.value(SUM)
+        moment = cluster.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')")
+        cluster.sql(FILL, (3001, 3500))
+        open_across.commit()
+    return moment, expected
+
+
+def test_a_dropped_table_comes_back_as_it_was(recoverable: Recoverable) -> None:
+    moment, expected = write_history(recoverable)
+    recoverable.cluster.sql("DROP TABLE ledger")
+    recoverable.switch()
+    restored = recoverable.restore(target_time=moment)
+    assert recoverable.cluster.value(SUM) == expected
+    assert tree(recoverable.cluster.data_directory.parent / restored["previous_directory"])
+    assert not recoverable.cluster.sql("SELECT 1 FROM pg_file_settings WHERE name ~ 'recovery_target|restore_command'")
+    recoverable.cluster.sql(FILL, (9001, 9100))
+    assert recoverable.switch()["segment"].startswith("00000002")
+    again = recoverable.restore(target_time=moment)
+    assert again["in_place"]
+    assert not again["changed"]
+
+
+def test_a_deleted_data_directory_comes_back(recoverable: Recoverable) -> None:
+    moment, expected = write_history(recoverable)
+    recoverable.switch()
+    recoverable.cluster.kill()
+    shutil.rmtree(recoverable.cluster.data_directory)
+    recoverable.restore(target_time=moment)
+    assert recoverable.cluster.value(SUM) == expected
+
+
+def test_latest_restores_all_that_was_archived(recoverable: Recoverable) -> None:
+    write_history(recoverable)
+    everything = recoverable.cluster.value(SUM)
+    recoverable.switch()
+    recoverable.cluster.kill()
+    shutil.rmtree(recoverable.cluster.data_directory)
+    recoverable.restore(target="latest")
+    assert recoverable.cluster.value(SUM) == everything
+
+
+def test_wal_that_only_a_crashed_server_holds_is_used(recoverable: Recoverable) -> None:
+    """The last segment of a server that was killed is not archived; a restore to the end needs it all the same."""
+    write_history(recoverable)
+    everything = recoverable.cluster.value(SUM)
+    recoverable.cluster.kill()
+    recoverable.restore(target="latest")
+    assert recoverable.cluster.value(SUM) == everything
