@@ -1,0 +1,216 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pgark-wal as PostgreSQL calls it: archiving, recovery, and recovery that must not go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command, push_command
+from tests.support.postgres import Cluster
+from tests.support.waiting import wait_until
+from tests.unit.wal_program.harness import COMPRESSIONS, PROGRAM, Repository
+
+SUMMARY = "SELECT count(*), md5(string_agg(payload, ',' ORDER BY id)) FROM kept"
+
+
+class Archiving:
+    """A cluster that archives with pgark-wal, and its first base backup."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.program = cluster.home / "pgark-wal"
+        self.program.write_text(f"#!{cluster.sandbox.python} -IS\n{PROGRAM.read_text(encoding='utf-8')}")
+        self.program.chmod(0o755)
+        self.repository = Repository.create(
+            cluster.home / "the repository",
+            version=int(cluster.value("SELECT current_setting('server_version_num')")),
+            system_identifier=cluster.value("SELECT system_identifier FROM pg_control_system()"),
+        )
+        self.give_to_owner(self.repository.path)
+        self.backup = cluster.home / "backup"
+        self.enable()
+
+    def give_to_owner(self, directory: Path) -> None:
+        account = self.cluster.sandbox.account
+        for path in (directory, *directory.rglob("*")):
+            os.chown(path, account.uid, account.gid)
+
+    def enable(self) -> None:
+        """Switch archiving on, and restoring for any later recovery, and take the base backup."""
+        restore = get_command(str(self.program), str(self.repository.path), "main")
+        self.set("archive_mode", "on")
+        self.set("restore_command", restore)
+        self.compress("none")
+        self.cluster.restart()
+        where = ["-h", self.cluster.socket_directory, "-p", str(self.cluster.port), "-U", self.cluster.owner]
+        self.cluster.run("pg_basebackup", *where, "-D", self.backup, "-c", "fast", "-X", "none", "--no-sync")
+
+    def set(self, name: str, value: str) -> None:
+        quoted = value.replace("'", "''")
+        self.cluster.sql(f"ALTER SYSTEM SET {name} = '{quoted}'")
+
+    def compress(self, compression: str) -> None:
+        self.set("archive_command", push_command(str(self.program), str(self.repository.path), "main", compression))
+        self.cluster.sql("SELECT pg_reload_conf()")
+
+    def write_rows(self, count: int) -> str:
+        """Insert rows, finish their segment, wait until it is archived, and return its name."""
+        self.cluster.sql("CREATE TABLE IF NOT EXISTS kept (id serial, payload text)")
+        self.cluster.sql(f"INSERT INTO kept (payload) SELECT md5(random()::text) FROM generate_series(1, {count})")
+        name = str(self.cluster.value("SELECT pg_walfile_name(pg_switch_wal())"))
+        wait_until(lambda: self.forms(name), message=f"{name} to be archived")
+        return name
+
+    def forms(self, name: str) -> set[str]:
+        return {file for file in self.repository.files() if file.startswith(name) and not file.endswith(".sha256")}
+
+    def lose_and_lay_out(self) -> None:
+        """Lose the data directory with all its WAL, and put the base backup in its place, ready for recovery."""
+        self.cluster.kill()
+        shutil.rmtree(self.cluster.data_directory)
+        self.cluster.sandbox.run(["cp", "-a", self.backup, self.cluster.data_directory])
+        self.cluster.sandbox.run(["touch", self.cluster.data_directory / "recovery.signal"])
+
+    def recover(self) -> None:
+        """Start the laid-out server and wait until it has replayed all that is archived, and takes writes."""
+        self.cluster.start()
+        wait_until(lambda: not self.cluster.value("SELECT pg_is_in_recovery()"), message="the end of recovery")
+
+    def recover_in_vain(self) -> str:
+        """Start the laid-out server, check that it ends before its recovery does, and return what it wrote."""
+        before = len(self.cluster.log())
+        with contextlib.suppress(AssertionError):  # depends on whether it ends before it takes read-only connections
+            self.cluster.start()
+        wait_until(lambda: self.cluster.pid is None, message="the server to end")
+        log = self.cluster.log()[before:]
+        assert "archive recovery complete" not in log
+        return log
+
+
+@pytest.fixture
+def archiving(cluster: Cluster) -> Archiving:
+    return Archiving(cluster)
+
+
+def test_all_that_was_archived_comes_back_across_timelines(archiving: Archiving) -> None:
+    cluster, repository = archiving.cluster, archiving.repository
+    for compression, suffix in COMPRESSIONS.items():
+        archiving.compress(compression)
+        wait_until(lambda c=compression: f" {c} " in cluster.value("SHOW archive_command"), message="the setting")
+        name = archiving.write_rows(1000)
+        assert archiving.forms(name) == {name + suffix}
+    first_life = cluster.sql(SUMMARY)
+    cluster.sql("INSERT INTO kept (payload) VALUES ('in WAL that is lost')")
+
+    archiving.lose_and_lay_out()
+    archiving.recover()
+    assert cluster.sql(SUMMARY) == first_life
+
+    archiving.compress("gzip")
+    name = archiving.write_rows(500)
+    assert name.startswith("00000002"), "the first segment of a timeline, which begins with pages of the older one"
+    archiving.write_rows(500)
+    assert "00000002.history" in repository.files()
+    second_life = cluster.sql(SUMMARY)
+    assert second_life[0][0] == 5000
+
+    archiving.lose_and_lay_out()
+    archiving.recover()
+    assert cluster.sql(SUMMARY) == second_life
+    assert not [file for file in repository.files() if file.endswith(".tmp")]
+    assert not list((cluster.data_directory / "pg_wal").glob("*.pgark-tmp"))
+
+
+def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: Archiving) -> None:
+    cluster, repository, program = archiving.cluster, archiving.repository, archiving.program
+    names = [archiving.write_rows(1000) for _ in range(3)]
+    expected = cluster.sql(SUMMARY)
+    archived = repository.archived(names[1])
+    hidden = repository.path.with_name("unmounted")
+    text = program.read_text()
+    faults: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
+        "program missing": (
+            lambda: program.rename(program.with_name("x")),
+            lambda: program.with_name("x").rename(program),
+            "command not found",
+        ),
+        "program not executable": (
+            lambda: program.chmod(0o644),
+            lambda: program.chmod(0o755),
+            "command not executable",
+        ),
+        "interpreter missing": (
+            lambda: program.write_text(text.replace("#!/", "#!/no/such", 1)),
+            lambda: program.write_text(text),
+            "command not found",
+        ),
+        "repository gone": (
+            lambda: repository.path.rename(hidden),
+            lambda: hidden.rename(repository.path),
+            f"{repository.path}: No such file or directory",
+        ),
+        "repository not mounted": (
+            lambda: [repository.path.rename(hidden), repository.path.mkdir()],
+            lambda: [repository.path.rmdir(), hidden.rename(repository.path)],
+            "HINT: is it mounted?",
+        ),
+        "repository of another cluster": (
+            lambda: rewrite(repository.path / "main/cluster.json", '"system_identifier": "', '"system_identifier": "1'),
+            lambda: rewrite(repository.path / "main/cluster.json", '"system_identifier": "1', '"system_identifier": "'),
+            "system identifier",
+        ),
+        "no permission": (
+            lambda: archived.parent.chmod(0),
+            lambda: archived.parent.chmod(0o750),
+            "Permission denied",
+        ),
+        "corrupt segment": (
+            lambda: flip_a_bit(archived),
+            lambda: flip_a_bit(archived),
+            f"{names[1]} cannot be delivered",
+        ),
+    }
+    archiving.lose_and_lay_out()
+    for fault, (damage, repair, words) in faults.items():
+        damage()
+        log = archiving.recover_in_vain()
+        assert "FATAL:  could not restore file" in log, fault
+        assert words in log, fault
+        repair()
+    archiving.recover()
+    assert "archive recovery complete" in cluster.log()
+    assert cluster.sql(SUMMARY) == expected
+
+
+def test_a_segment_that_is_refused_stays_with_the_server_until_the_reason_is_gone(archiving: Archiving) -> None:
+    cluster, repository = archiving.cluster, archiving.repository
+    marker = repository.path / "repository.json"
+    marker.rename(marker.with_suffix(".aside"))
+    cluster.sql("CREATE TABLE one AS SELECT 1")
+    name = str(cluster.value("SELECT pg_walfile_name(pg_switch_wal())"))
+    failures = "SELECT failed_count FROM pg_stat_archiver WHERE last_failed_wal = %s"
+    wait_until(lambda: cluster.sql(failures, (name,)), message="a failure that PostgreSQL counts")
+    assert "archive command failed with exit code 1" in cluster.log()
+    assert f"pgark-wal: {name} is not archived" in cluster.log()
+    assert not archiving.forms(name)
+    marker.with_suffix(".aside").rename(marker)
+    cluster.sql("SELECT pg_reload_conf()")
+    wait_until(lambda: archiving.forms(name), timeout=90, message="the retry")
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def rewrite(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
