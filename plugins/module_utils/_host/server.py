@@ -213,12 +213,16 @@ class Server:
         return self.segment_ending_at(lsn), lsn
 
     def recovery_state(self) -> RecoveryState:
-        """Read where recovery is; the pause is that of ``pg_wal_replay_pause`` or of a reached target."""
+        """Read where recovery is; the pause is that of ``pg_wal_replay_pause`` or of a reached target.
+
+        After a promotion the control file keeps the old timeline until a checkpoint has ended in the background.
+        """
         row = self.rows(
             "SELECT r, CASE WHEN r THEN pg_is_wal_replay_paused() ELSE false END,"
             " pg_last_wal_replay_lsn()::text, pg_last_xact_replay_timestamp(),"
-            " (SELECT timeline_id FROM pg_control_checkpoint()), current_setting('recovery_target_time'),"
-            " clock_timestamp()"
+            " CASE WHEN r THEN (SELECT timeline_id FROM pg_control_checkpoint())"
+            " ELSE ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int END,"
+            " current_setting('recovery_target_time'), clock_timestamp()"
             " FROM pg_is_in_recovery() AS r"
         )[0]
         lsn = None if row[2] is None else Lsn.parse(row[2])

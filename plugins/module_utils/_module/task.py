@@ -105,6 +105,8 @@ def run(spec: Spec, perform: Callable[[Task], Result], **rules: Any) -> None:
     except OSError as error:
         named = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         module.fail_json(msg=f"{named or 'the operating system'}: {error.strerror or error}")
+    for warning in result.pop("warnings", []):
+        module.warn(warning)
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**{"changed": False, **result})
