@@ -17,6 +17,8 @@ from tests.support import sandbox
 from tests.support.playbooks import PlaybookFailure
 from tests.support.sandbox import Sandbox
 
+KEEP_COMMAND = ".venv/bin/python -m tests.demo --keep"
+
 
 def main() -> int:
     """Tell the story; returns 0 only if every row came back and not one too many."""
@@ -47,7 +49,10 @@ def _perform(narrator: Narrator, *, verbose: bool, keep: bool) -> bool:
             narrator.say(f"use it:    {psql(story.cluster)}")
             narrator.say(f"remove it: {remove_command(created.root)}")
     narrator.title("Lost twice, back twice, to the row." if exact else "THIS IS NOT WHAT WAS THERE.")
-    narrator.say(f"{narrator.seconds:.0f} s in all" + ("" if keep else "; nothing is left behind."))
+    if keep:
+        narrator.say(f"{narrator.seconds:.0f} s in all.")
+    else:
+        narrator.say(f"{narrator.seconds:.0f} s in all; nothing is left behind. To look around: {KEEP_COMMAND}")
     return exact
 
 

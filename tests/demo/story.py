@@ -37,7 +37,8 @@ class Story:
         return self._lose_a_table() and self._lose_everything()
 
     def _start(self) -> None:
-        with self._narrator.timed(f"PostgreSQL {VERSION} in {self._sandbox.root}, run by {self._sandbox.user}"):
+        server = f"a throw-away PostgreSQL {VERSION} in {self._sandbox.root}, run by {self._sandbox.user}"
+        with self._narrator.timed(server):
             self.cluster = self._sandbox.cluster(VERSION, "demo")
             self.inventory = self._playbooks.inventory(self.cluster)
             self.cluster.sql(ledger.CREATE)
@@ -47,7 +48,7 @@ class Story:
         title("Set up: archive the WAL, and take one base backup")
         self._playbook("setup_archiving", done="archiving is on; a segment was switched and found whole")
         self._place(IN_THE_BACKUP)
-        self._playbook("base_backup", done=f"backed up, verified and published, with {IN_THE_BACKUP:,} orders in it")
+        self._playbook("base_backup", done=f"the backup is verified and published, with {IN_THE_BACKUP:,} orders in it")
         self._place(ONLY_IN_WAL)
         say(f"Then {ONLY_IN_WAL:,} more orders come in. No backup has them: they exist only in the WAL.")
 
@@ -59,8 +60,12 @@ class Story:
         self._place(TOO_LATE)
         self._narrator.say(f"It is {target}, and there are {len(expected):,} orders. A transaction is open, with")
         self._narrator.say(f"{STILL_OPEN:,} more; it commits a moment later, {TOO_LATE:,} others follow, and then:")
-        self._sql("DROP TABLE orders")
-        return self._restore(target, expected)
+        self._narrator.say("# DROP TABLE orders;")
+        self.cluster.sql("DROP TABLE orders")
+        came_back = self._restore(target, expected)
+        [previous] = self.cluster.home.glob("data.before-*")
+        self._narrator.say(f"The data with the mistake in it is kept, in {previous.name}.")
+        return came_back
 
     def _lose_everything(self) -> bool:
         self._narrator.title("Act two: the whole data directory is deleted")
@@ -68,8 +73,8 @@ class Story:
         expected, target = ledger.rows(self.cluster), ledger.now(self.cluster)
         self._place(TOO_LATE)
         self._wait_for_archive()
-        self._narrator.say(f"Business goes on: {len(expected):,} orders at {target}, then {TOO_LATE:,} more.")
-        self._narrator.say("The last segment reaches the archive, the server is killed, and:")
+        self._narrator.say(f"Business goes on, on timeline {self._timeline()}: {len(expected):,} orders at {target},")
+        self._narrator.say(f"then {TOO_LATE:,} more. They reach the archive, the server is killed, and:")
         self.cluster.kill()
         self._narrator.command(["rm", "-rf", str(self.cluster.data_directory)])
         shutil.rmtree(self.cluster.data_directory)
@@ -95,12 +100,11 @@ class Story:
         if self._verbose:
             print(run.output)
 
-    def _sql(self, statement: str) -> None:
-        self._narrator.say(f"# {statement};")
-        self.cluster.sql(statement)
-
     def _place(self, orders: int) -> None:
         self.cluster.sql(ledger.PLACE, (orders,))
+
+    def _timeline(self) -> int:
+        return int(self.cluster.value("SELECT pg_walfile_name(pg_current_wal_lsn())")[:8], base=16)
 
     def _wait_for_archive(self) -> None:
         """Do now what archive_timeout does after a minute."""

@@ -136,8 +136,9 @@ class Cluster:
         return value
 
     def log(self) -> str:
-        """Return what the server wrote when `start` had started it."""
-        return self.log_file.read_text(encoding="utf-8") if self.log_file.exists() else ""
+        """Return what the server wrote, whether `start` or a role had started it; the latest is at the end."""
+        files = sorted(self.home.glob("*.log"), key=lambda path: path.stat().st_mtime)
+        return "".join(path.read_text(encoding="utf-8") for path in files)
 
     def run(self, program: str, *arguments: str | Path, check: bool = True) -> Any:
         """Run one of PostgreSQL's programs as the owner."""
