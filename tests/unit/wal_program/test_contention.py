@@ -98,10 +98,11 @@ def test_a_full_disk_fails_the_push_and_leaves_nothing(repository: Repository, p
     mount.mkdir()
     program = shlex.join([sys.executable, "-IS", str(PROGRAM), "push", "--repository", str(mount), "--cluster", "main"])
     script = f"""
-        mount -t tmpfs -o size=900k,mode=0750 tmpfs "$MOUNT" && cp -a "$REPOSITORY/." "$MOUNT" || exit 9
+        mount -t tmpfs -o size=4m,mode=0750 tmpfs "$MOUNT" && cp -a "$REPOSITORY/." "$MOUNT" || exit 9
+        head -c 3200k /dev/zero > "$MOUNT/ballast"
         {program} --compression {compression} "$SEGMENT"; echo $?
         find "$MOUNT/main/wal" -type f ! -name .lock
-        mount -o remount,size=20m "$MOUNT" || exit 9
+        rm "$MOUNT/ballast"
         {program} --compression {compression} "$SEGMENT"; echo $?
         find "$MOUNT/main/wal" -type f -name "0*" ! -name "*.sha256" -printf '%f\\n'
     """
