@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 from tests.support.sandbox import Sandbox
@@ -42,17 +44,21 @@ class Modules:
             raise ModuleFailure(name, result, "fail")
         return result
 
-    def _run(self, name: str, check_mode: bool, diff: bool, parameters: dict[str, Any]) -> dict[str, Any]:
-        internal = {
-            "_ansible_check_mode": check_mode,
-            "_ansible_diff": diff,
-            "_ansible_remote_tmp": str(self._sandbox.temporary),
-        }
-        program = self._directory / f"{name}.py"
-        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": parameters | internal}, default=str)
-        done = self._sandbox.run(
-            [self._sandbox.python, program], stdin=arguments, environment=self._environment, check=False
+    def start(
+        self, name: str, parameters: dict[str, Any], *, interpreter_arguments: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the module's file to its end, whatever end that is; the interpreter's arguments come before the file."""
+        internal = {"_ansible_remote_tmp": str(self._sandbox.temporary)}
+        return self._sandbox.run(
+            [self._sandbox.python, *interpreter_arguments, self._directory / f"{name}.py"],
+            stdin=json.dumps({"ANSIBLE_MODULE_ARGS": parameters | internal}, default=str),
+            environment=self._environment,
+            check=False,
         )
+
+    def _run(self, name: str, check_mode: bool, diff: bool, parameters: dict[str, Any]) -> dict[str, Any]:
+        mode = {"_ansible_check_mode": check_mode, "_ansible_diff": diff}
+        done = self.start(name, parameters | mode)
         try:
             result: dict[str, Any] = json.loads(done.stdout)
         except json.JSONDecodeError:

@@ -10,7 +10,8 @@ import shutil
 import stat
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import interpreter, postgres, processes
@@ -46,6 +47,7 @@ class Sandbox:
         self.controller = self.root / "controller"
         self.temporary = self.root / "tmp"
         self.library = self.root / "library"
+        self._entrance: list[str] = []
         self.controller.mkdir()
 
     def __enter__(self) -> Sandbox:
@@ -91,7 +93,7 @@ class Sandbox:
         Raises AssertionError with all that the program said when it fails and `check` is set.
         """
         done = subprocess.run(
-            [str(word) for word in argv],
+            [*self._entrance, *(str(word) for word in argv)],
             input=stdin,
             env=self.environment | dict(environment or {}),
             cwd=self.home,
@@ -104,6 +106,15 @@ class Sandbox:
         if check and done.returncode != 0:
             raise AssertionError(f"{argv} exited {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
+
+    @contextmanager
+    def through(self, entrance: Sequence[str]) -> Iterator[None]:
+        """Put words before every command that `run` is given meanwhile, such as those that enter a namespace."""
+        self._entrance = list(entrance)
+        try:
+            yield
+        finally:
+            self._entrance = []
 
     def cluster(
         self,

@@ -1,0 +1,324 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A restore never makes things worse: what is refused, what is interrupted, and what is laid out in unusual ways."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.killing import can_start, run_and_kill
+from tests.support.modules import Modules
+from tests.support.mounts import mounted
+from tests.support.postgres import Cluster
+from tests.support.recoverable import Recoverable
+from tests.support.sandbox import Sandbox
+from tests.support.snapshots import tree
+
+COUNT = "SELECT count(*) FROM ledger"
+NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
+
+
+@pytest.fixture
+def backed_up(recoverable: Recoverable) -> tuple[Recoverable, str]:
+    """Provide a cluster with a backup, 100 rows of which 50 are only in archived WAL, and the moment after them."""
+    cluster = recoverable.cluster
+    cluster.sql("CREATE TABLE ledger AS SELECT generate_series(1, 50) AS n")
+    recoverable.run("base_backup", compression="none")
+    cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
+    moment = cluster.value(NOW)
+    cluster.sql("INSERT INTO ledger SELECT generate_series(101, 150)")
+    recoverable.switch()
+    return recoverable, moment
+
+
+def stage(subject: Recoverable, moment: str, **parameters: object) -> dict[str, object]:
+    return subject.run("pitr_restore", state="staged", program=subject.program, target_time=moment, **parameters)
+
+
+def refused(subject: Recoverable, **parameters: object) -> str:
+    """Ask for a restore that has to be refused, and make sure that nothing was touched."""
+    before = tree(subject.cluster.home / "repository"), sorted(subject.cluster.home.iterdir())
+    message = subject.fail("pitr_restore", state="staged", program=subject.program, **parameters)
+    after = tree(subject.cluster.home / "repository"), sorted(subject.cluster.home.iterdir())
+    lock = f"{subject.cluster.name}/lock"
+    assert {name: entry for name, entry in after[0].items() if name != lock} == {
+        name: entry for name, entry in before[0].items() if name != lock
+    }
+    assert after[1] == before[1]
+    assert subject.cluster.value("SELECT 1") == 1
+    return message
+
+
+def test_what_cannot_be_restored_is_refused_before_anything_is_touched(
+    backed_up: tuple[Recoverable, str], sandbox: Sandbox, modules: Modules
+) -> None:
+    subject, moment = backed_up
+    assert "write T between date and time" in refused(subject, target_time=moment[:10])
+    assert "no offset from UTC" in refused(subject, target_time=moment[:-1])
+    assert "exactly one of" in refused(subject, target_time=moment, target="latest")
+    early = refused(subject, target_time="2001-01-01T00:00:00Z")
+    assert "the earliest moment that can be restored is" in early
+    assert "the repository has: '" in refused(subject, target_time=moment, backup_label="nosuch")
+    assert "00000009.history" in refused(subject, target_time=moment, target_timeline="9")
+    nowhere = sandbox.directory(subject.cluster.home / "something else")
+    (nowhere / "precious").write_text("not a cluster")
+    assert "is not a PostgreSQL data directory" in refused(subject, target_time=moment, data_directory=nowhere)
+    with sandbox.cluster(subject.cluster.version, "other") as other:
+        message = refused(subject, target_time=moment, data_directory=other.data_directory)
+        assert "holds another cluster" in message
+        assert other.value("SELECT 1") == 1
+    gap = subject.wal / "0000000100000000" / subject.run("backup_info")["wal"][0]["last"]
+    missing = next(gap.parent.glob(f"{gap.name}*"))
+    subject.switch()
+    missing.unlink()
+    assert f"segment {gap.name} is missing from the archive" in refused(subject, target="latest")
+    assert (
+        modules.run("backup_info", repository=subject.repository, cluster="main", target="latest")["reachable"] is False
+    )
+
+
+def test_check_mode_shows_the_plan_and_changes_nothing(backed_up: tuple[Recoverable, str]) -> None:
+    subject, moment = backed_up
+    before = tree(subject.repository), sorted(subject.cluster.home.iterdir())
+    planned = subject.modules.run(
+        "pitr_restore",
+        check_mode=True,
+        diff=True,
+        state="staged",
+        program=subject.program,
+        target_time=moment,
+        **subject.options,
+    )
+    assert planned["changed"]
+    assert [step["step"] for step in planned["steps"]][-1] == "FinishStaging"
+    assert planned["diff"]["after"]["target"].startswith(moment[:19])
+    assert (tree(subject.repository), sorted(subject.cluster.home.iterdir())) == before
+
+
+def test_a_running_server_is_not_replaced(backed_up: tuple[Recoverable, str]) -> None:
+    subject, moment = backed_up
+    stage(subject, moment)
+    subject.cluster.data_directory.joinpath("postmaster.pid").unlink()  # the process counts, not the file
+    message = subject.fail("pitr_restore", state="restored", program=subject.program, target_time=moment)
+    assert "is running on" in message
+    assert subject.cluster.value(COUNT) == 150
+
+
+def test_a_stale_pid_file_with_the_number_of_another_process_does_not_matter(
+    backed_up: tuple[Recoverable, str],
+) -> None:
+    subject, moment = backed_up
+    pid_file = subject.cluster.data_directory / "postmaster.pid"
+    content = pid_file.read_text().splitlines()
+    subject.cluster.kill()
+    with subprocess.Popen(["sleep", "60"], **subject.sandbox.account.as_process_options()) as bystander:
+        pid_file.write_text("\n".join([str(bystander.pid), *content[1:]]) + "\n")
+        assert subject.run("cluster_info")["running"] is False
+        subject.restore(target_time=moment)
+        assert bystander.poll() is None
+        bystander.kill()
+    assert subject.cluster.value(COUNT) == 100
+
+
+def test_another_server_on_the_port_is_told_apart(backed_up: tuple[Recoverable, str], sandbox: Sandbox) -> None:
+    subject, _moment = backed_up
+    with sandbox.cluster(subject.cluster.version, "other") as other:
+        there = {"login_port": other.port, "login_unix_socket": other.socket_directory}
+        message = subject.fail("restore_point", switch_wal=True, **there)
+        assert f"works in {other.data_directory}" in message
+        assert "another cluster answers there" in message
+
+
+def test_a_restore_killed_at_any_change_converges(backed_up: tuple[Recoverable, str], modules: Modules) -> None:
+    """Killed after each change of a name, first while staging, then while switching; then everything is run again."""
+    subject, moment = backed_up
+    options = {**subject.options, "program": subject.program, "target_time": moment}
+    kills = 0
+    while run_and_kill(modules, "pitr_restore", kills + 1, **options, state="staged") is None:
+        kills += 1
+        assert subject.cluster.value(COUNT) == 150
+    assert kills > 5
+    subject.run("postgres_server", state="stopped")
+    switches = 0
+    while run_and_kill(modules, "pitr_restore", 1, **options, state="restored") is None:
+        switches += 1
+        assert switches < 20, "killed after each change, the switch does not come to an end"
+        assert stage(subject, moment)["changed"] is False
+    assert switches >= 3
+    assert can_start(subject.cluster.data_directory)
+    subject.run("postgres_server", state="started")
+    subject.wait_for_target()
+    subject.run("recovery", state="promoted")
+    assert subject.cluster.value(COUNT) == 100
+
+
+def test_a_half_switched_directory_cannot_start(backed_up: tuple[Recoverable, str], modules: Modules) -> None:
+    subject, moment = backed_up
+    options = {**subject.options, "program": subject.program, "target_time": moment, "state": "restored"}
+    stage(subject, moment)
+    subject.run("postgres_server", state="stopped")
+    while not (subject.cluster.data_directory / "pgark_restore.json").exists():
+        assert run_and_kill(modules, "pitr_restore", 1, **options) is None
+    assert not can_start(subject.cluster.data_directory)
+    assert subject.run("cluster_info")["state"] == "unfinished"
+    assert "pg_control" in subject.fail("postgres_server", state="started")
+    subject.run("pitr_restore", state="restored", program=subject.program, target_time=moment)
+    subject.run("postgres_server", state="started")
+    subject.wait_for_target()
+    assert subject.cluster.value(COUNT) == 100
+
+
+def test_the_wait_fails_at_once_with_the_servers_words(backed_up: tuple[Recoverable, str]) -> None:
+    """A damaged segment ends recovery; the data that was replaced is still there."""
+    subject, moment = backed_up
+    for segment in sorted(subject.wal.glob("0000000100000000/*.zst"))[-2:]:
+        content = bytearray(segment.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        segment.write_bytes(content)
+    stage(subject, moment)
+    subject.run("postgres_server", state="stopped")
+    restored = subject.run("pitr_restore", state="restored", program=subject.program, target_time=moment)
+    assert "could not restore file" in words_of_the_dying(subject)
+    assert can_start(Path(str(restored["previous_directory"])))
+
+
+def words_of_the_dying(subject: Recoverable) -> str:
+    """Start a server that cannot recover, and return what the module says that sees it die."""
+    started = subject.modules.start("postgres_server", {**subject.options, "state": "started"})
+    result = json.loads(started.stdout)
+    return str(result["msg"] if result.get("failed") else subject.fail("recovery", state="at_target"))
+
+
+def test_force_repeats_a_restore_that_is_in_place(backed_up: tuple[Recoverable, str]) -> None:
+    subject, moment = backed_up
+    first = subject.restore(target_time=moment)
+    subject.cluster.sql("DELETE FROM ledger")
+    subject.switch()
+    assert stage(subject, moment)["in_place"]
+    assert subject.cluster.value(COUNT) == 0
+    second = subject.restore(target_time=moment, target_timeline="1", force=True)
+    assert subject.cluster.value(COUNT) == 100
+    assert Path(str(first["previous_directory"])).exists()
+    assert first["previous_directory"] != second["previous_directory"]
+
+
+def test_a_changed_backup_is_not_restored(backed_up: tuple[Recoverable, str]) -> None:
+    subject, moment = backed_up
+    [base] = subject.backups.glob("*/base.tar")
+    content = base.read_bytes()
+    at = content.index(b"PG_VERSION")
+    changed = content[: at + 512] + b"19" + content[at + 514 :]
+    base.write_bytes(changed)
+    message = subject.fail("pitr_restore", state="staged", program=subject.program, target_time=moment)
+    assert "is not good" in message
+    assert "PG_VERSION" in message
+    base.write_bytes(content)
+    subject.restore(target_time=moment)
+    assert subject.cluster.value(COUNT) == 100
+
+
+def test_links_and_tablespaces_are_switched_with_the_data_directory(recoverable: Recoverable, sandbox: Sandbox) -> None:
+    """PGDATA and pg_wal are symbolic links, and a table lies in a tablespace."""
+    subject, cluster = recoverable, recoverable.cluster
+    elsewhere = move_behind_links(subject)
+    space = sandbox.directory(elsewhere / "fast disk")
+    cluster.sql(f"CREATE TABLESPACE fast LOCATION '{space}'")
+    cluster.sql("CREATE TABLE ledger TABLESPACE fast AS SELECT generate_series(1, 50) AS n")
+    subject.run("base_backup")
+    cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
+    moment = cluster.value(NOW)
+    cluster.sql("TRUNCATE ledger")
+    restored = subject.restore(target_time=moment)
+    assert cluster.value(COUNT) == 100
+    assert cluster.data_directory.is_symlink()
+    assert (cluster.data_directory / "pg_wal").is_symlink()
+    previous = Path(str(restored["previous_directory"]))
+    assert previous.parent == elsewhere
+    assert (previous / "pg_wal").resolve() == elsewhere / "wal"
+    subject.run("postgres_server", state="stopped")
+    previous_starts(subject, previous)
+    cluster.start()
+    subject.run("base_backup", label="second")
+    moment = cluster.value(NOW)
+    cluster.sql("DELETE FROM ledger")
+    subject.restore(target_time=moment)
+    assert cluster.value(COUNT) == 100
+
+
+def move_behind_links(subject: Recoverable) -> Path:
+    """Move PGDATA and pg_wal to another directory, which is returned, and leave links to them."""
+    cluster = subject.cluster
+    elsewhere = subject.sandbox.directory(cluster.home / "el se where")
+    cluster.stop()
+    cluster.data_directory.rename(elsewhere / "data")
+    (elsewhere / "data" / "pg_wal").rename(elsewhere / "wal")
+    for path, target in ((elsewhere / "data" / "pg_wal", "wal"), (cluster.data_directory, "data")):
+        path.symlink_to(elsewhere / target)
+        subject.owned(path)
+    cluster.start()
+    return elsewhere
+
+
+def previous_starts(subject: Recoverable, previous: Path) -> None:
+    """The data that was replaced is whole, with its own WAL and tablespaces: it could go on."""
+    subject.run("postgres_server", state="started", data_directory=previous)
+    assert subject.cluster.value(COUNT) == 0
+    subject.run("postgres_server", state="stopped", data_directory=previous)
+
+
+def test_a_data_directory_that_is_a_mount_point_is_restored_inside(recoverable: Recoverable, sandbox: Sandbox) -> None:
+    """The mount point stays; killed after each change, the exchange of its entries comes to its end."""
+    subject, cluster = recoverable, recoverable.cluster
+    cluster.stop()
+    aside = cluster.home / "aside"
+    cluster.data_directory.rename(aside)
+    sandbox.directory(cluster.data_directory)
+    with mounted(sandbox, cluster.data_directory):
+        sandbox.run(["cp", "-a", f"{aside}/.", cluster.data_directory])
+        sandbox.run(["chmod", "0700", cluster.data_directory])
+        subject.run("postgres_server", state="started")
+        moment = write_and_lose(subject, cluster)
+        stage(subject, moment)
+        subject.run("postgres_server", state="stopped")
+        options = {**subject.options, "program": subject.program, "target_time": moment, "state": "restored"}
+        kills = 0
+        while run_and_kill(subject.modules, "pitr_restore", 3, **options) is None:
+            kills += 1
+            assert kills < 60, "killed after each third change, the exchange does not come to an end"
+        assert kills > 10
+        subject.run("postgres_server", state="started")
+        subject.wait_for_target()
+        subject.run("recovery", state="promoted")
+        assert cluster.value(COUNT) == 100
+        assert subject.run("cluster_info")["data_directory_mount_point"]
+        assert stage(subject, moment)["in_place"]
+        subject.run("postgres_server", state="stopped")
+
+
+def write_and_lose(subject: Recoverable, cluster: Cluster) -> str:
+    """Commit 100 rows, 50 of them only in archived WAL, and delete them after the moment that is returned."""
+    cluster.sql("CREATE TABLE ledger AS SELECT generate_series(1, 50) AS n")
+    subject.run("base_backup")
+    cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
+    moment: str = cluster.value(NOW)
+    cluster.sql("DELETE FROM ledger")
+    subject.switch()
+    return moment
+
+
+def test_a_directory_that_is_not_ours_is_kept_when_it_is_forced_away(backed_up: tuple[Recoverable, str]) -> None:
+    """Half-deleted data is no data directory any more; with force it is kept as the previous directory."""
+    subject, moment = backed_up
+    subject.cluster.kill()
+    shutil.rmtree(subject.cluster.data_directory / "global")
+    message = subject.fail("pitr_restore", state="staged", program=subject.program, target_time=moment)
+    assert "force: true" in message
+    restored = subject.restore(target_time=moment, force=True)
+    assert subject.cluster.value(COUNT) == 100
+    assert (Path(str(restored["previous_directory"])) / "base").is_dir()

@@ -1,0 +1,38 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mount a small file system of its own, as root or, in a namespace of its own, as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.sandbox import Sandbox
+
+OPTIONS = "size=512m,mode=0700"
+
+
+@contextmanager
+def mounted(sandbox: Sandbox, path: Path) -> Iterator[None]:
+    """Mount an empty tmpfs that the servers' user owns; for an ordinary user only what the sandbox runs can see it."""
+    owner = f"uid={sandbox.account.uid},gid={sandbox.account.gid}"
+    if os.getuid() == 0:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"{OPTIONS},{owner}", "tmpfs", path], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", "--lazy", path], check=True)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", OPTIONS, "tmpfs", str(path)]
+    script = '"$@" && echo mounted && exec cat'
+    namespace = ["unshare", "--user", "--mount", "--map-current-user", "--keep-caps", "sh", "-c", script, "sh", *mount]
+    with subprocess.Popen(namespace, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"mounted\n", "no file system could be mounted in a namespace"
+        enter = ["nsenter", "--target", str(holder.pid), "--user", "--mount", "--preserve-credentials", "--wd=/"]
+        with sandbox.through(enter):
+            yield
