@@ -129,7 +129,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import choose
+from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import check_past, choose
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     missing_configuration,
@@ -169,12 +169,13 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
         return plan_switch(directory, request, layout, missing_configuration(options["config_directory"]))
     if request.staged(directory) or (request.in_place(directory) and not options["force"]):
         return Plan()
-    target = request.target
+    target, now = request.target, datetime.now(timezone.utc)
+    check_past(target, now)
     window = choose(catalog, target, request.label, more_wal=directory.kind not in ("missing", "empty"))
     timeline = catalog.latest_timeline if target.timeline is None else target.timeline
     command = get_command(options["program"], layout.repository, layout.cluster)
     settings = {"restore_command": command, **target.settings(timeline)}
-    return plan_staging(directory, window.backup, request, layout, settings, utc_stamp(datetime.now(timezone.utc)))
+    return plan_staging(directory, window.backup, request, layout, settings, utc_stamp(now))
 
 
 def result(plan: Plan, request: RestoreRequest, after: DataDirectory) -> Result:

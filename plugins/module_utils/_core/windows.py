@@ -133,6 +133,15 @@ def choose(catalog: Catalog, target: Target, label: str | None = None, more_wal:
     return window
 
 
+def check_past(target: Target, now: datetime) -> None:
+    """Refuse a moment that has not come yet: nobody has the WAL of it."""
+    if target.time is not None and target.time > now:
+        raise Unreachable(
+            f"target {target} is in the future; it is {format_time(now)}",
+            "for everything that there is, use target=latest",
+        )
+
+
 def _labelled(catalog: Catalog, candidates: list[Backup], label: str, path: TimelinePath) -> list[Backup]:
     found = [backup for backup in candidates if backup.label == label]
     if not found:

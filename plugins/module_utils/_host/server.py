@@ -207,8 +207,12 @@ class Server:
         return SegmentName.ending_at(int(timeline, 16), lsn, int(size))
 
     def switch_wal(self) -> tuple[SegmentName, Lsn]:
-        """Close the current segment, even an empty one, and give its name and the position of the switch."""
-        self.restore_point("pgark: switch")  # pg_switch_wal does nothing when nothing was written since the last switch
+        """Close the current segment, even an empty one, and give its name and the position of the switch.
+
+        A commit goes before the switch: pg_switch_wal does nothing when nothing was written since the last one, and a
+        recovery with a target time fails when it finds no commit after that time.
+        """
+        self.rows("SELECT txid_current()")
         lsn = Lsn.parse(self.value("SELECT pg_switch_wal()::text"))
         return self.segment_ending_at(lsn), lsn
 
