@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.support.playbooks import Playbooks
+from tests.support import processes
+from tests.support.playbooks import PlaybookFailure, Playbooks
 from tests.support.postgres import Cluster
-from tests.support.sandbox import Sandbox
+from tests.support.sandbox import Sandbox, remove
 from tests.support.snapshots import settings, tree
 
 
@@ -64,6 +66,25 @@ def test_ansible_becomes_the_owner_on_the_managed_side(
     assert f"{cluster.owner} runs {cluster.sandbox.python}" in run.output
     assert run.changed_tasks == ["say who runs"]
     assert run.recap["main"]["ok"] == 2
+
+
+def test_a_playbook_whose_time_is_up_leaves_nothing_running(
+    sandbox: Sandbox, playbooks: Playbooks, tmp_path: Path
+) -> None:
+    pid_file = sandbox.home / "sleeper.pid"
+    task = {"name": "sleep", "ansible.builtin.shell": f"echo $$ > {pid_file}; exec sleep 600"}
+    play = {"hosts": "postgres", "become": True, "become_user": sandbox.user, "gather_facts": False, "tasks": [task]}
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
+    with sandbox.cluster("18", "idle") as cluster, pytest.raises(PlaybookFailure, match="exited -9"):
+        playbooks.run(playbook, playbooks.inventory(cluster), timeout=6)
+    assert not processes.is_working(int(pid_file.read_text(encoding="utf-8")))
+
+
+def test_only_a_sandbox_is_removed_as_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not the directory of a sandbox"):
+        remove(tmp_path)
+    assert tmp_path.exists()
 
 
 def test_trees_and_settings_are_equal_until_something_changes(cluster: Cluster) -> None:
