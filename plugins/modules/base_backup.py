@@ -111,6 +111,8 @@ steps:
   elements: dict
 """
 
+from dataclasses import replace
+
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
     BackupRequest,
     plan_backup,
@@ -154,8 +156,9 @@ def perform(task: Task) -> Result:
             lock=lock,
         )
         task.apply(plan, host)
-        done = plan.changed and not task.check_mode
-        backup = read_catalog(layout).backups[-1] if done else satisfying(catalog, request, now)
+        if plan.changed and not task.check_mode:
+            catalog, request = read_catalog(layout), replace(request, label=plan.after["backups"][-1])
+        backup = satisfying(catalog, request, now)
     return planned(plan, backup=None if backup is None else backup.as_document())
 
 
