@@ -155,7 +155,7 @@ def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: 
         "repository gone": (
             lambda: repository.path.rename(hidden),
             lambda: hidden.rename(repository.path),
-            f"{repository.path}: No such file or directory",
+            f"{repository.path}: found no repository.json",
         ),
         "repository not mounted": (
             lambda: [repository.path.rename(hidden), repository.path.mkdir()],

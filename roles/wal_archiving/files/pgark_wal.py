@@ -42,10 +42,10 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
         200  anything else, wrong usage included: PostgreSQL aborts recovery on a status above 125
 """
 
-# What PostgreSQL makes of get's status, in RestoreArchivedFile() of src/backend/access/transam/xlogarchive.c: it aborts
-# recovery where wait_result_is_any_signal() of src/common/wait_error.c holds, above 125, takes 143 (SIGTERM) for
-# a shutdown, and everything else for the end of WAL. Of push's, in src/backend/archive/shell_archive.c: it tries again
-# later; above 125 it ends the archiver first, and pg_stat_archiver does not count the failure.
+# What PostgreSQL makes of get's status, in RestoreArchivedFile() of src/backend/access/transam/xlogarchive.c: above 125
+# it aborts recovery (wait_result_is_any_signal() in src/common/wait_error.c), 143 (SIGTERM) it takes for a shutdown, and
+# the rest for the end of WAL. Of push's, in src/backend/archive/shell_archive.c: it tries again later; above 125 it ends
+# the archiver first, and pg_stat_archiver does not count the failure.
 OK, PUSH_FAILED, GET_ABSENT, GET_FAILED = 0, 1, 1, 200
 
 # XLOG_PAGE_MAGIC in src/include/access/xlog_internal.h of each major version; the struct XLogLongPageHeaderData there:
@@ -65,6 +65,7 @@ FRAME_MAGIC = {".zst": b"\x28\xb5\x2f\xfd", ".lz4": b"\x04\x22\x4d\x18"}
 FRAME_CHECKSUM = 0x04
 
 CHUNK = 1 << 20
+F_SETPIPE_SZ = 1031  # in fcntl from Python 3.10 on
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not make us wait for ever
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 REPAIR = "HINT: run the role backup_repository"
@@ -72,6 +73,10 @@ REPAIR = "HINT: run the role backup_repository"
 
 class Refused(Exception):
     """What was found, what was expected, and a HINT where there is something to do."""
+
+
+class ProgramFailed(Refused):
+    """A compressor's own words."""
 
 
 def main(argv: list[str]) -> int:
@@ -360,9 +365,7 @@ class Archive:
 
     def __init__(self, repository: str, cluster: str, make: bool = False) -> None:
         self.path = os.path.join(repository, cluster, "wal")
-        root = open_directory(repository)
-        check_marker(root)
-        home = open_directory(cluster, root)
+        home = open_directory(cluster, open_repository(repository))
         self.system_identifier, self.major = read_identity(home)
         self.wal = make_directory("wal", home) if make else open_directory("wal", home)
         with os.scandir(self.wal) as entries:
@@ -393,14 +396,16 @@ class Archive:
             raise Refused(f"{name} begins with {head[:20]!r}, expected 'START WAL LOCATION: '")
 
 
-def check_marker(root: int) -> None:
-    """Refuse a directory that is no repository: most likely it is the empty mount point of one."""
+def open_repository(path: str) -> int:
+    """Open a repository, and refuse a directory that is none: most likely it is the empty mount point of one."""
     try:
+        root = open_directory(path)
         marker = read_json("repository.json", root)
     except FileNotFoundError:
         raise Refused("found no repository.json, expected a repository. HINT: is it mounted?") from None
     if marker.get("format") != 1 or not marker.get("id"):
         raise Refused(f"repository.json has {marker}, expected format 1 and an id")
+    return root
 
 
 def read_identity(home: int) -> tuple[int, int]:
@@ -557,10 +562,10 @@ def check_ancestor(name: str, timeline: int, start: int, end: int, beside: str |
     history = read_history(f"{name[:8]}.history", beside)
     if history:
         owner = next((ancestor for ancestor, switch in history if switch > start), own)
-        allowed = {owner} if history[-1][1] < end else set()
+        accepted = timeline == owner and history[-1][1] < end
     else:
-        allowed = set(range(1, own))
-    if timeline not in allowed:
+        accepted = 0 < timeline < own
+    if not accepted:
         raise Refused(f"{name} has page timeline {timeline}, expected {own}, or the one it left in this segment")
 
 
@@ -641,7 +646,7 @@ def gunzip(fd: int) -> Iterator[bytes]:
 
 def compress_with(command: str, chunks: Iterable[bytes], out: int) -> None:
     """Have a program compress the chunks into a file."""
-    reader, writer = os.pipe()
+    reader, writer = wide_pipe()
     try:
         with Program(command, reader, out):
             os.close(reader)
@@ -650,7 +655,7 @@ def compress_with(command: str, chunks: Iterable[bytes], out: int) -> None:
                     write_all(writer, chunk)
             finally:
                 os.close(writer)
-    except Refused:
+    except ProgramFailed:
         write_all(out, bytes(8 * CHUNK))  # lz4 does not say why it could not write: "no space left" will come from here
         raise
 
@@ -660,13 +665,25 @@ def decompress_with(command: str, fd: int, suffix: str) -> Iterator[bytes]:
     head = os.pread(fd, 5, 0)
     if head[:4] != FRAME_MAGIC[suffix] or not head[4] & FRAME_CHECKSUM:
         raise Refused(f"corrupt or unverifiable: begins with {head.hex()}, expected a {suffix} file with a checksum")
-    reader, writer = os.pipe()
+    reader, writer = wide_pipe()
     with Program(command, fd, writer):
         os.close(writer)
         try:
             yield from iter(lambda: os.read(reader, CHUNK), b"")
         finally:
             os.close(reader)
+
+
+def wide_pipe() -> tuple[int, int]:
+    """Make a pipe that holds a whole chunk; with the usual 64 kB the two programs would wait for each other a lot."""
+    import fcntl
+
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, F_SETPIPE_SZ, CHUNK)
+    except OSError:
+        pass  # a user may have only so much in pipes; it works without, slower
+    return reader, writer
 
 
 class Program:
@@ -694,7 +711,7 @@ class Program:
         _, status = os.waitpid(self.pid, 0)
         # After its failure, "broken pipe" is all that we would have to say.
         if status and (error is None or isinstance(error, BrokenPipeError)):
-            raise Refused(f"{self.name} failed: {' '.join(words.split()) or f'wait status {status}'}") from None
+            raise ProgramFailed(f"{self.name} failed: {' '.join(words.split()) or f'wait status {status}'}") from None
 
 
 def find_program(name: str) -> str:

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import doctest
 import gzip
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.wal_program.harness import (
     COMPRESSIONS,
@@ -22,6 +27,7 @@ from tests.unit.wal_program.harness import (
     assert_done,
     assert_failed,
     get,
+    load,
     push,
     run,
     segment,
@@ -71,6 +77,12 @@ def test_get_refuses_a_segment(wrong: str, repository: Repository, pg_wal: Path)
         words = [*words, NAME]
     assert_failed(get(repository, NAME, pg_wal / "RECOVERYXLOG"), 200, NAME, *words)
     assert not any(pg_wal.iterdir())
+
+
+def test_the_examples_in_the_program_are_right() -> None:
+    result = doctest.testmod(load())
+    assert result.attempted
+    assert not result.failed
 
 
 def archive_by_hand(repository: Repository, name: str, content: bytes) -> None:
@@ -136,8 +148,10 @@ def test_the_first_segment_of_a_timeline_must_begin_on_its_ancestor(
         assert_failed(done, 1, f"page timeline {timeline}, expected 3")
 
 
-def test_any_older_timeline_will_do_where_the_history_file_is_gone(repository: Repository, pg_wal: Path) -> None:
-    name = "000000030000000000000003"
+@pytest.mark.parametrize("name", ["000000020000000000000003", "FFFFFFFF0000000000000003"])
+def test_any_older_timeline_will_do_where_the_history_file_is_gone(
+    name: str, repository: Repository, pg_wal: Path
+) -> None:
     path = write_segment(pg_wal, name, segment(name, timeline=1))
     assert_done(push(repository, path))
     assert_done(get(repository, name, pg_wal / "RECOVERYXLOG"))
@@ -207,6 +221,24 @@ def test_an_unusable_identity_is_refused(content: str, words: str, repository: R
     assert_failed(push(repository, write_segment(pg_wal)), 1, words)
     assert_failed(get(repository, NAME, pg_wal / "RECOVERYXLOG"), 200, words)
     assert repository.files() == set()
+
+
+VALUES = st.text() | st.integers() | st.booleans() | st.none() | st.lists(st.text(), max_size=2)
+
+
+@given(st.dictionaries(st.text(), VALUES, max_size=4), st.sampled_from([None, 2]))
+def test_an_identity_is_read_as_any_json_reader_would(
+    tmp_path_factory: pytest.TempPathFactory, found: dict[str, object], indent: int | None
+) -> None:
+    directory = tmp_path_factory.getbasetemp()
+    for ascii_only in (True, False):
+        text = json.dumps(found, indent=indent, ensure_ascii=ascii_only)
+        (directory / "read.json").write_text(text, encoding="utf-8", newline="")
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            assert load().read_json("read.json", descriptor) == json.loads(text)
+        finally:
+            os.close(descriptor)
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
