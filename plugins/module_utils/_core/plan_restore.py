@@ -354,7 +354,7 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
             "stop it first; nothing has been changed",
         )
     steps: list[Step] = []
-    if directory.kind not in ("missing", "empty", "unfinished"):  # unfinished: saved before the switch began
+    if directory.kind not in ("missing", "empty"):
         steps.append(SaveWal(directory.real_path, directory.staging, layout))
     if configuration is not None:
         steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration))

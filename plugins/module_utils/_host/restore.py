@@ -32,21 +32,26 @@ _PAGE_HEADER = struct.Struct("=HHIQ")
 
 def begin(staging: str, record: RestoreRecord) -> None:
     """Create the staging directory and its record; a directory of that name that is not ours is refused."""
-    if os.path.isdir(staging):
-        foreign = [name for name in os.listdir(staging) if not name.startswith(f".{RECORD}.")]
-        if foreign:
+    for name in os.listdir(staging) if os.path.isdir(staging) else ():
+        if not name.startswith(f".{RECORD}."):
             raise Error(
-                f"{staging} is in the way: it holds {foreign[0]!r} and no record of a restore",
+                f"{staging} is in the way: it holds {name!r} and no record of a restore",
                 "move it away, and run the restore again",
             )
+        remove_tree(f"{staging}/{name}")  # a record that was being written when a restore was killed
     make_directory(staging, _PRIVATE)
     write_json(f"{staging}/{RECORD}", record_document(record), 0o600)
 
 
 def unpack(backup: str, staging: str, tablespaces: Mapping[str, str], wal: str | None, runner: CommandRunner) -> None:
-    """Unpack a backup; its control file gets another name, so that the directory cannot start."""
+    """Unpack a backup; its control file gets another name, so that the directory cannot start.
+
+    A record in the backup is that of an earlier restore. It stays packed: in place of the staging directory's own it
+    would name the directories of that restore, perhaps those in use now, as belonging to this one.
+    """
     archives = tar_files(backup)
-    _extract(archives["base"], staging, runner, f"--transform=s,^{CONTROL}$,{HELD_CONTROL},")
+    held = f"--transform=s,^{CONTROL}$,{HELD_CONTROL},"
+    _extract(archives["base"], staging, runner, held, "--anchored", f"--exclude={RECORD}")
     for oid, place in tablespaces.items():
         make_directory(place, _PRIVATE)
         _extract(archives[oid], place, runner)
@@ -115,11 +120,15 @@ def configure(staging: str, settings: Mapping[str, str], tablespaces: Mapping[st
 
 
 def finish(staging: str, record: RestoreRecord, mount_point: str | None) -> None:
-    """Make everything durable, and only then mark the staging directory complete."""
+    """Make everything durable, and only then mark the staging directory complete.
+
+    Entries named ``pgark.*`` are what earlier restores left in a mount point when the backup was taken; they stay out.
+    """
     for path in (*record.places, staging):
         sync_tree(path)
     inode = os.stat(staging if mount_point is None else mount_point).st_ino
-    marked = replace(record, inode=inode, entries=tuple(sorted(os.listdir(staging))))
+    entries = tuple(sorted(name for name in os.listdir(staging) if not name.startswith("pgark.")))
+    marked = replace(record, inode=inode, entries=entries)
     write_json(f"{staging}/{RECORD}", record_document(marked), 0o600)
 
 
@@ -145,6 +154,8 @@ class WalSaver:
 
     def run(self) -> None:
         """Save; a segment that cannot be archived is copied all the same."""
+        if not os.path.isdir(f"{self.new}/pg_wal"):
+            return  # an exchange that was interrupted has moved it into place, with all that was saved
         directory = f"{self.old}/pg_wal"
         for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
             if classify(name) in ("segment", "history"):
