@@ -29,9 +29,8 @@ def observe(layout: Layout) -> Found:
     entries = {path: _entry(path) for path in paths}
     root = entries[layout.repository]
     others = os.listdir(layout.repository) if root.kind == "directory" else []
-    return Found(
-        entries, _marker(layout), _identity(layout), any(name not in (MARKER, "lost+found") for name in others)
-    )
+    foreign = [name for name in others if name not in (MARKER, "lost+found") and not name.startswith(f".{MARKER}.")]
+    return Found(entries, _marker(layout), _identity(layout), bool(foreign))
 
 
 def _entry(path: str) -> Entry:
@@ -114,8 +113,9 @@ def read_catalog(layout: Layout) -> Catalog:
 
 def _backups(layout: Layout) -> list[Backup]:
     found = []
-    for name in os.listdir(layout.backups):
-        document = None if name.startswith(".") else read_json(f"{layout.backups}/{name}/backup.json")
+    for entry in os.scandir(layout.backups):
+        shown = entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+        document = read_json(f"{entry.path}/backup.json") if shown else None
         if document is not None:
             found.append(Backup.from_document(document))
     return sorted(found, key=lambda backup: (backup.stop_time, backup.label))
@@ -127,7 +127,7 @@ def _wal(layout: Layout) -> tuple[list[tuple[SegmentName, datetime]], dict[int, 
     for entry in os.scandir(layout.wal):
         if entry.is_dir(follow_symlinks=False):
             segments.update(_segments(entry.path))
-        elif classify(entry.name) == "history":
+        elif classify(entry.name) == "history" and entry.is_file(follow_symlinks=False):
             timeline = int(entry.name[:8], 16)
             with open(entry.path, encoding="ascii", errors="replace") as file:
                 paths[timeline] = TimelinePath.parse(timeline, file.read())
