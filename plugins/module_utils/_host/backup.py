@@ -38,14 +38,17 @@ def tar_files(directory: str) -> dict[str, str]:
 def opened(path: str, runner: CommandRunner) -> Iterator[IO[bytes]]:
     """Open a tar file for reading in one direction, decompressed by the program that its suffix asks for."""
     compression = _SUFFIXES.get(os.path.splitext(path)[1])
-    with open(path, "rb") as source:
-        if compression is None:
-            yield source
-        else:
-            with runner.reading(decompress_cmd(compression), source) as stream:
-                yield stream
-                while stream.read(_CHUNK):  # to the end, where the checksum of the compressed stream is
-                    pass
+    try:
+        with open(path, "rb") as source:
+            if compression is None:
+                yield source
+            else:
+                with runner.reading(decompress_cmd(compression), source) as stream:
+                    yield stream
+                    while stream.read(_CHUNK):  # to the end, where the checksum of the compressed stream is
+                        pass
+    except tarfile.TarError as error:
+        raise Error(f"{path} is not a whole tar file: {error}") from None
 
 
 def sha256_of(stream: IO[bytes]) -> FileEntry:
