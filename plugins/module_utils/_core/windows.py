@@ -63,16 +63,14 @@ def window_of(catalog: Catalog, backup: Backup, path: TimelinePath) -> Window:
     """Follow the archived WAL along a path of timelines from a backup's last segment to the first gap."""
     size = catalog.identity.wal_segment_size
     position = SegmentName.ending_at(backup.timeline, backup.stop_lsn, size).number(size)
-    timeline, until = backup.timeline, None
     runs = [run for run in sorted(_runs(catalog, path, size)) if run.last >= position]
-    reached = None
+    reached, until = None, None
     for run in runs:
         if run.first > position:
             break
-        if run.last >= position:
-            position, timeline, until = run.last + 1, run.timeline, max(filter(None, (until, run.archived)))
-            reached = SegmentName.numbered(timeline, run.last, size)
-    gap = SegmentName.numbered(timeline, position, size) if any(run.first > position for run in runs) else None
+        position, until = run.last + 1, run.archived
+        reached = SegmentName.numbered(run.timeline, run.last, size)
+    gap = _needed(path, position, size) if any(run.first > position for run in runs) else None
     return Window(backup, path.timeline, backup.stop_time, until, reached, gap)
 
 
@@ -88,9 +86,17 @@ def _runs(catalog: Catalog, path: TimelinePath, size: int) -> list[_Run]:
 
 
 def _clip(branch: Branch, first: int, last: int, size: int) -> tuple[int, int]:
-    """Keep what lies on the branch; a new timeline begins with the segment that holds the switch point."""
-    end = last if branch.end is None else branch.end.value // size
+    """Keep what recovery reads of a branch; the segment with the switch point is read from the new timeline.
+
+    The old timeline's segment of that number may go on with what happened after the switch there.
+    """
+    end = last if branch.end is None else branch.end.value // size - 1
     return max(first, branch.begin.value // size), min(last, end)
+
+
+def _needed(path: TimelinePath, number: int, size: int) -> SegmentName:
+    timeline = next(b.timeline for b in reversed(path.branches) if b.begin.value // size <= number)
+    return SegmentName.numbered(timeline, number, size)
 
 
 def windows(catalog: Catalog, timeline: int | None = None) -> tuple[Window, ...]:
@@ -155,7 +161,7 @@ def _labelled(catalog: Catalog, candidates: list[Backup], label: str, path: Time
 
 def _check_reach(window: Window, target: Target, more_wal: bool) -> None:
     beyond = target.time is None or window.until is None or target.time > window.until
-    until = "its own end" if window.until is None else format_time(window.until)
+    until = format_time(window.until or window.since)
     if window.missing is not None and beyond:
         raise Unreachable(
             f"segment {window.missing} is missing from the archive, so recovery from backup '{window.backup.label}' "
@@ -164,6 +170,7 @@ def _check_reach(window: Window, target: Target, more_wal: bool) -> None:
         )
     if target.time is not None and beyond and not more_wal:
         raise Unreachable(
-            f"target {target} is after the end of the archived WAL: its last segment arrived at {until}",
+            f"target {target} is after the end of the archived WAL that follows backup '{window.backup.label}', "
+            f"which is at {until}",
             "for everything that there is, use target=latest",
         )
