@@ -109,8 +109,8 @@ def satisfying(catalog: Catalog, request: BackupRequest, now: datetime) -> Backu
         return next((backup for backup in catalog.backups if backup.label == request.label), None)
     if request.max_age is None:
         return None
-    oldest = now - request.max_age
-    young = [b for b in catalog.backups if b.type == request.type and oldest <= b.stop_time <= now]
+    zero = timedelta(0)
+    young = [b for b in catalog.backups if b.type == request.type and zero <= now - b.stop_time <= request.max_age]
     return max(young, key=lambda backup: backup.stop_time, default=None)
 
 

@@ -63,7 +63,8 @@ class Setting:
             return match[1]
         if match[2] not in scale:
             raise InvalidValue(f"setting {self.name}: unit '{match[2]}' is not one of {', '.join(scale)}")
-        return f"{float(match[1]) * scale[match[2]] / (float(own[1]) * scale[own[2]]):g}"
+        value = float(match[1]) * scale[match[2]] / (float(own[1]) * scale[own[2]])
+        return str(round(value)) if self.kind == "integer" else f"{value:g}"
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def recovery_configuration(text: str, settings: Mapping[str, str]) -> str:
     >>> recovery_configuration("work_mem = '4MB'\nrecovery_target_name = 'old'\n", {"restore_command": "get '%f'"})
     "work_mem = '4MB'\nrestore_command = 'get ''%f'''\n"
     """
-    kept = [line + "\n" for line in text.splitlines() if line.partition("=")[0].strip() not in RECOVERY_SETTINGS]
+    lines = filter(None, text.split("\n"))  # not splitlines: a value may hold what Python, unlike the server, breaks at
+    kept = [line + "\n" for line in lines if line.partition("=")[0].strip() not in RECOVERY_SETTINGS]
     added = [
         "{} = '{}'\n".format(name, value.replace("\\", "\\\\").replace("'", "''")) for name, value in settings.items()
     ]

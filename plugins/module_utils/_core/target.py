@@ -13,11 +13,12 @@ from .._errors import InvalidValue
 
 _TIME = re.compile(
     r"(?P<date>\d{4,}-\d{2}-\d{2})"
-    r"(?:[T ](?P<clock>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<fraction>\d{1,6}))?"
+    r"(?:[T ](?P<clock>\d{2}:\d{2})(?::(?P<seconds>\d{2})(?:\.(?P<fraction>\d{1,6}))?)?"
     r" ?(?P<zone>Z|[+-]\d{2}(?::?\d{2})?)?)?",
+    re.ASCII,
 )
 _EXAMPLE = "2026-09-15T14:30:00Z or 2026-09-15T16:30:00+02:00"
-_AGE = re.compile(r"(\d+)\s*([smhdw])")
+_AGE = re.compile(r"(\d{1,7})\s*([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -40,21 +41,21 @@ def parse_time(text: str) -> datetime:
             f"target_time {text!r} has no offset from UTC, so it names a different moment on every host",
             f"add Z for UTC, or the offset: {_EXAMPLE}",
         )
-    return _build(text, match).astimezone(timezone.utc)
+    return _build(text, match)
 
 
 def _build(text: str, match: re.Match[str]) -> datetime:
     zone = "+0000" if match["zone"] == "Z" else match["zone"].replace(":", "").ljust(5, "0")
-    clock = match["clock"] if match["clock"].count(":") == 2 else match["clock"] + ":00"
-    fraction = (match["fraction"] or "0").ljust(6, "0")
+    clock = f"{match['clock']}:{match['seconds'] or '00'}.{match['fraction'] or '0'}"
     try:
-        return datetime.strptime(f"{match['date']} {clock}.{fraction} {zone}", "%Y-%m-%d %H:%M:%S.%f %z")
+        local = datetime.strptime(f"{match['date']} {clock} {zone}", "%Y-%m-%d %H:%M:%S.%f %z")
+        return local.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         raise InvalidValue(f"target_time {text!r} does not exist in the calendar; expected {_EXAMPLE}") from None
 
 
 def parse_age(text: str) -> timedelta:
-    """Read a duration such as ``90m``, ``24h`` or ``7d``.
+    """Read a duration such as ``90m``, ``24h`` or ``7d``, of up to seven digits.
 
     >>> parse_age("24h")
     datetime.timedelta(days=1)
@@ -123,6 +124,6 @@ def parse_timeline(text: str) -> int | None:
     """Read ``latest`` (None) or the number of a timeline."""
     if text == "latest":
         return None
-    if not text.isdigit() or not 0 < int(text) < 1 << 32:
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 1 << 32:
         raise InvalidValue(f"target_timeline {text!r} is not a timeline; expected latest or a number from 1")
     return int(text)
