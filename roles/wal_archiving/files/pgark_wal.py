@@ -43,9 +43,9 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
 """
 
 # What PostgreSQL makes of get's status, in RestoreArchivedFile() of src/backend/access/transam/xlogarchive.c: above 125
-# it aborts recovery (wait_result_is_any_signal() in src/common/wait_error.c), 143 (SIGTERM) it takes for a shutdown, and
-# the rest for the end of WAL. Of push's, in src/backend/archive/shell_archive.c: it tries again later; above 125 it ends
-# the archiver first, and pg_stat_archiver does not count the failure.
+# it aborts recovery (wait_result_is_any_signal() in src/common/wait_error.c), 143 (SIGTERM) it takes for a shutdown,
+# and the rest for the end of WAL. Of push's, in src/backend/archive/shell_archive.c: it tries again later; above 125
+# it ends the archiver first, and pg_stat_archiver does not count the failure.
 OK, PUSH_FAILED, GET_ABSENT, GET_FAILED = 0, 1, 1, 200
 
 # XLOG_PAGE_MAGIC in src/include/access/xlog_internal.h of each major version; the struct XLogLongPageHeaderData there:

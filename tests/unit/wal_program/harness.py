@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from tests.support.sandbox import CHECKOUT
 
@@ -113,20 +114,20 @@ def write_segment(directory: Path, name: str = NAME, content: bytes | None = Non
     return path
 
 
-def run(*argv: str | Path, prefix: tuple[str, ...] = (), **options: object) -> subprocess.CompletedProcess[str]:
+def run(*argv: str | Path, prefix: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the program as its first line would."""
     command = [*prefix, sys.executable, "-IS", str(PROGRAM), *map(str, argv)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)  # type: ignore[call-overload]  # options are subprocess's own
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, **options)
 
 
 def push(
-    repository: Repository, path: Path, compression: str = "none", **options: object
+    repository: Repository, path: Path, compression: str = "none", **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    return run("push", *repository.options(), "--compression", compression, path, **options)  # type: ignore[arg-type]  # as in run
+    return run("push", *repository.options(), "--compression", compression, path, **options)
 
 
-def get(repository: Repository, name: str, path: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    return run("get", *repository.options(), name, path, **options)  # type: ignore[arg-type]  # as in run
+def get(repository: Repository, name: str, path: Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return run("get", *repository.options(), name, path, **options)
 
 
 def assert_done(done: subprocess.CompletedProcess[str]) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core import layout, wal
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.wal_program.harness import MAGIC, MB, Repository, assert_failed, get, load, push, segment
 
 pgark_wal = load()
@@ -85,7 +86,7 @@ def test_both_agree_on_every_name_like_those(name: str) -> None:
 def test_both_agree_on_names_of_clusters(name: str) -> None:
     try:
         taken = bool(layout.check_name("cluster", name))
-    except layout.InvalidValue:
+    except InvalidValue:
         taken = False
     assert pgark_wal.is_cluster_name(name) == taken
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -185,9 +186,9 @@ def test_the_wal_directory_is_made_when_it_is_missing(repository: Repository, pg
     ],
 )
 def test_nothing_is_written_below_what_is_not_a_proper_repository(
-    damage: object, words: str, repository: Repository, pg_wal: Path
+    damage: Callable[[Path], object], words: str, repository: Repository, pg_wal: Path
 ) -> None:
-    damage(repository.path)  # type: ignore[operator]  # a row of the table above
+    damage(repository.path)
     before = sorted(repository.path.rglob("*"))
     assert_failed(push(repository, write_segment(pg_wal)), 1, str(repository.path), words)
     assert sorted(repository.path.rglob("*")) == before
