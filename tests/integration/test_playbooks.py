@@ -1,0 +1,331 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One life of a cluster, in playbooks only: archiving, a backup, a dropped table, a deleted data directory.
+
+Each stage of it is a fixture that builds on the one before and keeps what its playbooks said, for the tests to look at.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.playbooks import Playbooks, Run
+from tests.support.postgres import Cluster, versions
+from tests.support.sandbox import Sandbox
+from tests.support.snapshots import settings, tree
+from tests.support.waiting import wait_until
+
+FILL = "INSERT INTO ledger SELECT n, md5(n::text) FROM generate_series(%s::int, %s) AS n"
+SUM = "SELECT count(*) || ':' || md5(string_agg(n || t, ',' ORDER BY n)) FROM ledger"
+NOW = """SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
+
+
+class Life:
+    """A cluster, and the playbooks that are run on it."""
+
+    def __init__(self, cluster: Cluster, playbooks: Playbooks) -> None:
+        self.cluster = cluster
+        self._playbooks = playbooks
+        # Nothing is to be archived behind our back between two pictures.
+        self.inventory = playbooks.inventory(cluster, variables={"wal_archiving_timeout": 3600})
+
+    def run(self, playbook: str, *extra: str, inventory: Path | None = None, **options: Any) -> Run:
+        """Run a playbook with extra variables given as on a command line."""
+        arguments = [word for variable in extra for word in ("-e", variable)]
+        return self._playbooks.run(playbook, inventory or self.inventory, *arguments, **options)
+
+    def run_in_vain(self, playbook: str, *extra: str, **options: Any) -> Run:
+        """Run a playbook that must not change anything, neither on disk nor in the server."""
+        before = self.picture()
+        run = self.run(playbook, *extra, **options)
+        assert self.picture() == before
+        return run
+
+    def dry_run(self, playbook: str, *extra: str) -> Run:
+        """Run a playbook with --check and --diff, which must not change anything."""
+        before = self.picture()
+        arguments = [word for variable in extra for word in ("-e", variable)]
+        run = self._playbooks.run(playbook, self.inventory, "--check", "--diff", *arguments)
+        assert self.picture() == before
+        return run
+
+    def picture(self) -> dict[str, Any]:
+        """Return all that a playbook could change: of a running server's data what the server does not write itself.
+
+        The lock file is left out, in which every holder writes its name.
+        """
+        cluster = self.cluster
+        if cluster.pid is None:
+            return {name: entry for name, entry in tree(cluster.home).items() if not name.endswith("/lock")}
+        repository = tree(cluster.home / "repository")
+        repository.pop(f"{cluster.name}/lock", None)
+        own = {path.name: path.read_bytes() for path in cluster.data_directory.iterdir() if path.is_file()}
+        names = {path.name: tree(path) if path.name == "programs" else None for path in cluster.home.iterdir()}
+        return repository | own | names | settings(cluster)
+
+    def archive(self) -> None:
+        """Do now what archive_timeout does after a while."""
+        segment = self.cluster.value("SELECT pg_walfile_name(pg_switch_wal())")
+        arrived = "SELECT coalesce(last_archived_wal >= %s, false) FROM pg_stat_archiver"
+        wait_until(lambda: self.cluster.value(arrived, (segment,)), message=f"{segment} to be archived")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a playbook said the first time and the second time, and with --check before."""
+
+    dry: Run
+    first: Run
+    second: Run
+
+
+@dataclass(frozen=True)
+class Restored(Stage):
+    """What was there at the target, and what is there after the restore."""
+
+    target: str
+    expected: str
+    found: str
+
+
+@pytest.fixture(scope="module", params=versions(), ids=lambda version: f"pg{version}")
+def life(request: pytest.FixtureRequest, sandbox: Sandbox, playbooks: Playbooks) -> Iterator[Life]:
+    """Provide a cluster that nothing has been done to."""
+    with sandbox.cluster(request.param, "life") as cluster:
+        yield Life(cluster, playbooks)
+
+
+@pytest.fixture(scope="module")
+def archiving(life: Life) -> Stage:
+    """Set up archiving."""
+    playbook = "setup_archiving"
+    return Stage(life.dry_run(playbook), life.run(playbook), life.run(playbook))
+
+
+@pytest.fixture(scope="module")
+def backed_up(life: Life, archiving: Stage) -> Stage:
+    """Take a backup of a thousand rows."""
+    life.cluster.sql("CREATE TABLE ledger (n int PRIMARY KEY, t text)")
+    life.cluster.sql(FILL, (1, 1000))
+    daily = ("base_backup", "backup_max_age=24h")
+    return Stage(life.dry_run(*daily), life.run(*daily), life.run(*daily))
+
+
+@pytest.fixture(scope="module")
+def dropped(life: Life, backed_up: Stage) -> Restored:
+    """Drop the table, and restore to a moment at which a transaction was open."""
+    cluster = life.cluster
+    cluster.sql(FILL, (1001, 3000))
+    with cluster.connect() as late, late.transaction():
+        late.execute("INSERT INTO ledger VALUES (0, 'begun before the target, committed after it')")
+        expected, target = cluster.value(SUM), cluster.value(NOW)
+    cluster.sql(FILL, (3001, 3500))
+    cluster.sql("DROP TABLE ledger")
+    restore = ("pitr_restore", f"target_time={target}")
+    stage = life.dry_run(*restore), life.run(*restore), life.run(*restore)
+    return Restored(*stage, target, expected, cluster.value(SUM))
+
+
+@pytest.fixture(scope="module")
+def deleted(life: Life, dropped: Restored) -> Restored:
+    """Delete the data directory of a dead server, and restore to a moment on the new timeline."""
+    cluster = life.cluster
+    cluster.sql(FILL, (5001, 7000))
+    expected, target = cluster.value(SUM), cluster.value(NOW)
+    cluster.sql(FILL, (7001, 7500))
+    life.archive()
+    cluster.kill()
+    shutil.rmtree(cluster.data_directory)
+    restore = ("pitr_restore", f"target_time={target}")
+    stage = life.dry_run(*restore), life.run(*restore), life.run(*restore)
+    return Restored(*stage, target, expected, cluster.value(SUM))
+
+
+@pytest.fixture(scope="module")
+def paused(life: Life, deleted: Restored) -> Restored:
+    """Restore to the same moment as before, look at it with a wrong expectation, then a right one, then promote."""
+    count, right = "SELECT count(*) FROM ledger", int(deleted.expected.partition(":")[0])
+    life.cluster.sql(FILL, (8001, 8100))
+    restore = ("pitr_restore", f"target_time={deleted.target}")
+    wrong = {"pitr_restore_checks": [{"query": count, "expect": right + 1}], "pitr_restore_force": True}
+    checked = {"pitr_restore_checks": [{"query": count, "expect": right}]}
+    refused = life.run(*restore, "force=true", variables=wrong, expected=2)
+    assert life.cluster.value("SELECT pg_is_in_recovery()")
+    looked_at = life.run(*restore, "target_action=pause", variables=checked)
+    assert life.cluster.value("SELECT pg_is_in_recovery()")
+    last = life.run(*restore, variables=checked | {"pitr_restore_keep_previous": False})
+    return Restored(refused, looked_at, last, deleted.target, deleted.expected, life.cluster.value(SUM))
+
+
+def test_setup_archiving_says_beforehand_what_it_would_do(archiving: Stage) -> None:
+    assert archiving.dry.changed == archiving.first.changed
+    assert "+    archive_mode: 'on'" in archiving.dry.output
+
+
+def test_setup_archiving_restarts_the_server_once_and_finds_a_segment(life: Life, archiving: Stage) -> None:
+    assert any("service | Have pg_ctl" in task for task in archiving.first.changed_tasks)
+    assert list((life.cluster.home / "repository" / "life" / "wal").glob("*/0000000100000000*"))
+
+
+def test_setup_archiving_leaves_nothing_to_do(archiving: Stage) -> None:
+    assert archiving.second.changed == 0
+
+
+def test_the_program_is_closed_to_others_and_names_its_interpreter(life: Life, archiving: Stage) -> None:
+    programs = tree(life.cluster.home / "programs")
+    assert {name: entry.mode for name, entry in programs.items()} == {".": "rwxr-x---", "pgark-wal": "rwxr-x---"}
+    text = (life.cluster.home / "programs" / "pgark-wal").read_text(encoding="utf-8")
+    assert text.startswith(f"#!{life.cluster.sandbox.python} -IS\n# Copyright")
+    assert life.cluster.sandbox.run([life.cluster.home / "programs" / "pgark-wal", "--version"]).stdout
+
+
+def test_base_backup_says_beforehand_what_it_would_do(backed_up: Stage) -> None:
+    assert backed_up.dry.changed == 1
+    assert "a backup would be taken" in backed_up.dry.output
+
+
+def test_base_backup_is_satisfied_with_a_young_backup(backed_up: Stage) -> None:
+    assert (backed_up.first.changed, backed_up.second.changed) == (1, 0)
+    assert "took backup" in backed_up.first.output
+    assert "there is backup" in backed_up.second.output
+
+
+REFUSED = {
+    "a bare date": (["target_time=2026-09-15"], "is a date without a time"),
+    "a time cut off at the space": (["target_time=2026-09-15 14:30:00+00"], "write T between date and time"),
+    "a time without offset": (["target_time=2026-09-15T14:30:00"], "add Z for UTC, or the offset"),
+    "a time in the future": (["target_time=2126-09-15T14:30:00Z"], "is in the future"),
+    "a time before the backup": (["target_time=2020-09-15T14:30:00Z"], "the earliest moment that can be restored is"),
+    "two targets": (["target_time=2026-09-15T14:30:00Z", "target=latest"], "two recovery targets are given"),
+    "no target": ([], "no recovery target is given"),
+    "a transaction": (["target_xid=1234"], "target_xid is not supported in this version"),
+    "a named point": (["target_name=before", "target=latest"], "target_name is not supported in this version"),
+    "a position": (["target_lsn=0/3000000"], "target_lsn is not supported in this version"),
+    "immediate": (["target=immediate"], "target=immediate is not supported in this version"),
+    "another cluster": (["target=latest", "source_cluster=b"], "source_cluster is not supported in this version"),
+    "a target of no kind": (["target=yesterday"], "there is no target=yesterday"),
+    "a pause at the end": (["target=latest", "target_action=pause"], "there is nothing to pause at"),
+}
+
+
+@pytest.mark.usefixtures("backed_up")
+@pytest.mark.parametrize(("variables", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_pitr_restore_refuses_before_anything_is_touched(life: Life, variables: list[str], reason: str) -> None:
+    run = life.run_in_vain("pitr_restore", *variables, expected=2)
+    assert reason in said(run)
+    assert run.changed == 0
+
+
+@pytest.mark.usefixtures("backed_up")
+def test_pitr_restore_refuses_two_clusters_and_names_them(life: Life, sandbox: Sandbox, playbooks: Playbooks) -> None:
+    both = playbooks.inventory(life.cluster, Cluster(sandbox, life.cluster.version, "neighbour"))
+    run = life.run_in_vain("pitr_restore", "target=latest", inventory=both, expected=2)
+    assert "would restore 2 clusters: life, neighbour" in said(run)
+    assert run.changed == 0
+    assert all(counts["ok"] <= 1 for counts in run.recap.values())
+
+
+@pytest.mark.usefixtures("backed_up")
+def test_one_cluster_that_cannot_be_staged_keeps_the_fleet_running(
+    life: Life, sandbox: Sandbox, playbooks: Playbooks
+) -> None:
+    both = playbooks.inventory(life.cluster, Cluster(sandbox, life.cluster.version, "neighbour"))
+    pid = life.cluster.pid
+    run = life.run("pitr_restore", "target=latest", "fleet=true", inventory=both, expected=2)
+    assert "neighbour/repository is not a repository" in said(run)
+    assert life.cluster.pid == pid
+
+
+def test_recovery_windows_answers_and_changes_nothing(life: Life, backed_up: Stage) -> None:
+    [label] = [path.name for path in (life.cluster.home / "repository" / "life" / "backup").iterdir()]
+    run = life.run_in_vain("recovery_windows", "target_time=2020-01-01T00:00:00Z")
+    assert f"- {label}" in run.output
+    assert "2020-01-01T00:00:00Z: no, target 2020-01-01T00:00:00.000000Z is before the end of backup" in said(run)
+    assert run.changed == 0
+
+
+def test_recovery_windows_does_not_mind_a_host_without_a_repository(
+    life: Life, sandbox: Sandbox, playbooks: Playbooks
+) -> None:
+    bare = playbooks.inventory(Cluster(sandbox, life.cluster.version, "bare"))
+    run = life.run("recovery_windows", inventory=bare)
+    assert "no repository for cluster bare" in said(run)
+
+
+def test_pitr_restore_says_beforehand_what_it_would_do(life: Life, dropped: Restored, deleted: Restored) -> None:
+    for restored in (dropped, deleted):
+        assert restored.dry.changed == 1
+        assert f"- create {life.cluster.data_directory}.restore - unpack" in said(restored.dry)
+        assert "- promote the server" in restored.dry.output
+
+
+def test_pitr_restore_brings_back_what_was_committed_before_the_target_and_no_more(
+    dropped: Restored, deleted: Restored
+) -> None:
+    assert dropped.found == dropped.expected
+    assert deleted.found == deleted.expected
+
+
+def test_pitr_restore_says_what_it_did(dropped: Restored, deleted: Restored) -> None:
+    assert f"restored to {dropped.target}, from backup" in said(dropped.first)
+    assert "open for writing, on timeline 2" in said(dropped.first)
+    assert "the data from before is in" in said(dropped.first)
+    assert "open for writing, on timeline 3" in said(deleted.first)
+    assert "no data from before is kept" in said(deleted.first)
+
+
+def test_pitr_restore_leaves_nothing_to_do(dropped: Restored, deleted: Restored) -> None:
+    for restored in (dropped, deleted):
+        assert restored.first.changed > 0
+        assert restored.second.changed == 0
+        assert f"already restored to {restored.target}" in said(restored.second)
+
+
+def test_the_data_from_before_is_kept(life: Life, dropped: Restored) -> None:
+    assert len(list(life.cluster.home.glob("data.before-*/PG_VERSION"))) == 1
+
+
+def test_a_failed_check_leaves_the_server_at_the_target(paused: Restored) -> None:
+    refused = paused.dry
+    assert "what came back is not what was expected" in said(refused)
+
+
+def test_a_paused_restore_goes_on_when_it_is_run_again(life: Life, paused: Restored) -> None:
+    looked_at, last = paused.first, paused.second
+    assert looked_at.changed == 0
+    assert "paused there, read-only" in said(looked_at)
+    assert paused.found == paused.expected
+    assert "open for writing, on timeline 4" in said(last)
+
+
+def test_the_data_from_before_is_removed_when_nobody_wants_it(life: Life, paused: Restored) -> None:
+    assert any("Remove the data from before" in task for task in paused.second.changed_tasks)
+    assert "no data from before is kept" in said(paused.second)
+
+
+def test_archiving_is_still_set_up_after_all_that(life: Life, paused: Restored) -> None:
+    assert life.run("setup_archiving").changed == 0
+
+
+def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks: Playbooks) -> None:
+    with sandbox.cluster(versions()[-1], "patient") as cluster:
+        patient = playbooks.inventory(cluster, variables={"wal_archiving_restart": False})
+        pid = cluster.pid
+        run = playbooks.run("setup_archiving", patient, expected=2)
+        assert "nothing is archived yet: wal_archiving_restart is false" in said(run)
+        assert "archive_mode" in said(run)
+        assert cluster.pid == pid
+        cluster.restart()
+        assert playbooks.run("setup_archiving", patient).changed == 0
+
+
+def said(run: Run) -> str:
+    """Return what Ansible printed, without the line breaks that its YAML puts into long lines."""
+    return " ".join(run.output.split())
