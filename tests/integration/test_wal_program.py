@@ -131,7 +131,7 @@ def test_all_that_was_archived_comes_back_across_timelines(archiving: Archiving)
 
 def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: Archiving) -> None:
     cluster, repository, program = archiving.cluster, archiving.repository, archiving.program
-    names = [archiving.write_rows(1000) for _ in range(3)]
+    names = [archiving.write_rows(1000) for _number in range(3)]
     expected = cluster.sql(SUMMARY)
     archived = repository.archived(names[1])
     hidden = repository.path.with_name("unmounted")

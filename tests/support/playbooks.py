@@ -110,10 +110,10 @@ class Playbooks:
         environment = self._environment() | {"PGARK_TEST_RUN": run}
         with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes) as process:
             try:
-                output, _ = process.communicate(timeout=timeout)
+                output = process.communicate(timeout=timeout)[0]
             except subprocess.TimeoutExpired:
                 processes.end_marked(run)
-                output, _ = process.communicate()
+                output = process.communicate()[0]
             except BaseException:
                 processes.end_marked(run)
                 raise

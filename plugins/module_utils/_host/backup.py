@@ -62,17 +62,24 @@ def sha256_of(stream: IO[bytes]) -> FileEntry:
         size += len(chunk)
 
 
-def tar_entries(directory: str, runner: CommandRunner) -> Iterator[tuple[str, FileEntry]]:
+def tar_entries(directory: str, runner: CommandRunner) -> list[tuple[str, FileEntry]]:
     """Hash every file of a backup's tar files, the WAL excepted; paths are relative to PGDATA."""
+    found = []
     for name, path in tar_files(directory).items():
-        if name == "pg_wal":
-            continue
-        prefix = "" if name == "base" else f"pg_tblspc/{name}/"
-        with opened(path, runner) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is not None:
-                    yield prefix + member.name, sha256_of(content)
+        if name != "pg_wal":
+            prefix = "" if name == "base" else f"pg_tblspc/{name}/"
+            found += [(prefix + member, entry) for member, entry in _hashed(path, runner)]
+    return found
+
+
+def _hashed(path: str, runner: CommandRunner) -> list[tuple[str, FileEntry]]:
+    found = []
+    with opened(path, runner) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.isreg() else None
+            if content is not None:
+                found.append((member.name, sha256_of(content)))
+    return found
 
 
 def wal_names(directory: str, runner: CommandRunner) -> set[str]:

@@ -424,7 +424,7 @@ def read_json(name: str, directory: int) -> dict[str, object]:
     text = os.read(open_regular(name, READ, directory), CHUNK).decode().strip()
     plain: dict[str, object] = {}
     for item in text[1:-1].split(","):
-        key, _, value = (part.strip() for part in item.partition(":"))
+        key, _colon, value = (part.strip() for part in item.partition(":"))
         if not is_plain_string(key) or not (is_plain_string(value) or (value.isascii() and value.isdigit())):
             break
         plain[key[1:-1]] = value[1:-1] if value[0] == '"' else int(value)
@@ -596,7 +596,7 @@ def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
             ancestors.append((int(words[0]), int(high, 16) * 2**32 + int(low, 16)))
         except (IndexError, ValueError):
             raise Refused(f"{name} has the line {line!r}, expected a timeline, an LSN and a reason") from None
-    timelines = [timeline for timeline, _ in ancestors] + [int(name[:8], 16)]
+    timelines = [timeline for timeline, _end in ancestors] + [int(name[:8], 16)]
     if not ancestors or len(content) >= CHUNK or timelines != sorted(set(timelines)):
         raise Refused(f"{name} lists timelines {timelines[:-1]}, expected ascending ones below its own")
     return ancestors
@@ -708,7 +708,7 @@ class Program:
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         words = b"".join(iter(lambda: os.read(self.stderr, CHUNK), b"")).decode(errors="replace")
         os.close(self.stderr)
-        _, status = os.waitpid(self.pid, 0)
+        status = os.waitpid(self.pid, 0)[1]
         # After its failure, "broken pipe" is all that we would have to say.
         if status and (error is None or isinstance(error, BrokenPipeError)):
             raise ProgramFailed(f"{self.name} failed: {' '.join(words.split()) or f'wait status {status}'}") from None

@@ -109,9 +109,9 @@ def test_killed_anywhere_and_retried_with_other_bytes_the_checksum_is_that_of_th
 def test_failing_anywhere_it_exits_1_and_the_retry_works(
     name: str, compression: str, error: int, tmp_path: Path
 ) -> None:
-    _, _, argv = interrupted(tmp_path / "whole", name, compression)
+    argv = interrupted(tmp_path / "whole", name, compression)[2]
     calls = recorded(argv, tmp_path / "calls")
-    for point in (number for number, (call, _) in enumerate(calls, 1) if call != "close"):
+    for point in (number for number, (call, _file) in enumerate(calls, 1) if call != "close"):
         repository, path, argv = interrupted(tmp_path / str(point), name, compression)
         assert run_tampered(argv, fail_at(point, error)) == 1, calls[point - 1]
         assert_not_half_done(repository, path, compression)
@@ -120,7 +120,7 @@ def test_failing_anywhere_it_exits_1_and_the_retry_works(
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
 def test_everything_is_durable_before_it_is_relied_on(compression: str, tmp_path: Path) -> None:
-    repository, _, argv = interrupted(tmp_path, NAME, compression)
+    repository, _archived, argv = interrupted(tmp_path, NAME, compression)
     calls = recorded(argv, tmp_path / "calls")
     archived = repository.archived(NAME, compression)
     directory, hidden = archived.parent, f"{archived.parent}/.{NAME}."
@@ -154,7 +154,7 @@ def assert_in_order(steps: list[tuple[str, str]], calls: list[tuple[str, str]]) 
 
 
 def test_a_success_for_what_is_there_already_comes_after_fsync_too(tmp_path: Path, compression: str) -> None:
-    repository, _, argv = interrupted(tmp_path, NAME, compression)
+    repository, _archived, argv = interrupted(tmp_path, NAME, compression)
     assert run_tampered(argv, kill_at(10_000)) == 0
     calls = recorded(argv, tmp_path / "calls")
     archived = repository.archived(NAME, compression)
@@ -169,4 +169,4 @@ def recorded(argv: list[str], log: Path) -> list[tuple[str, str]]:
             lines.write(f"{call} {file}\n")
 
     assert run_tampered(argv, note) == 0
-    return [(call, file) for call, _, file in (line.partition(" ") for line in log.read_text().splitlines())]
+    return [(call, file) for call, _space, file in (line.partition(" ") for line in log.read_text().splitlines())]
