@@ -30,14 +30,14 @@ class Modules:
         self._directory = library / "ansible_collections" / "pgark" / "postgres" / "plugins" / "modules"
         self._environment = {"PYTHONPATH": str(library), "PYTHONPYCACHEPREFIX": str(sandbox.home / "bytecode")}
 
-    def run(self, name: str, *, check_mode: bool = False, diff: bool = False, **parameters: Any) -> dict[str, Any]:
+    def run(self, name: str, /, *, check_mode: bool = False, diff: bool = False, **parameters: Any) -> dict[str, Any]:
         """Run the module and return its result; raises ModuleFailure when it fails."""
         result = self._run(name, check_mode, diff, parameters)
         if result.get("failed"):
             raise ModuleFailure(name, result, "succeed")
         return result
 
-    def fail(self, name: str, *, check_mode: bool = False, diff: bool = False, **parameters: Any) -> dict[str, Any]:
+    def fail(self, name: str, /, *, check_mode: bool = False, diff: bool = False, **parameters: Any) -> dict[str, Any]:
         """Run the module and return the result of its failure; raises ModuleFailure when it succeeds."""
         result = self._run(name, check_mode, diff, parameters)
         if not result.get("failed"):

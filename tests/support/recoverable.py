@@ -45,11 +45,11 @@ class Recoverable:
         """Return the directory of the backups."""
         return self.repository / self.cluster.name / "backup"
 
-    def run(self, module: str, **parameters: Any) -> dict[str, Any]:
+    def run(self, module: str, /, **parameters: Any) -> dict[str, Any]:
         """Run a module with the cluster's options."""
         return self.modules.run(module, **self.options | parameters)
 
-    def fail(self, module: str, **parameters: Any) -> str:
+    def fail(self, module: str, /, **parameters: Any) -> str:
         """Run a module that has to fail, and return what it says."""
         return str(self.modules.fail(module, **self.options | parameters)["msg"])
 
