@@ -122,6 +122,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import parse_age
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import archiving_problems
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import leftovers, read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (
@@ -155,7 +156,8 @@ def perform(task: Task) -> Result:
             data_directory=task.data_directory,
             lock=lock,
         )
-        task.apply(plan, host)
+        with quoting_log(task.data_directory, task.options["log_file"]):
+            task.apply(plan, host)
         if plan.changed and not task.check_mode:
             catalog, request = read_catalog(layout), replace(request, label=plan.after["backups"][-1])
         backup = satisfying(catalog, request, now)

@@ -98,9 +98,9 @@ def perform(task: Task) -> Result:
         )
     actions = _ACTIONS.get((wanted, pid is not None), ())
     log_file = task.options["log_file"] or f"{real}.log"
-    control = ServerControl(
-        real, task.bin_directory(), log_file, task.options["config_file"], task.options["timeout"], task.runner
-    )
+    # After the data directory was deleted, nothing tells whose programs they would be; stopping needs none.
+    programs = "" if actions in ((), ("stop",)) else task.bin_directory()
+    control = ServerControl(real, programs, log_file, task.options["config_file"], task.options["timeout"], task.runner)
     if not task.check_mode:
         with quoting_log(real, log_file):
             for action in actions:

@@ -93,7 +93,11 @@ time:
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import wait_archived
+from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
+    require_archiving,
+    wait_archived,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
@@ -106,12 +110,17 @@ def perform(task: Task) -> Result:
     options = task.options
     name = options["name"]
     if name is not None and not 0 < len(name.encode()) <= _LONGEST_NAME:
-        raise Error(f"restore point name {name!r} has {len(name.encode())} bytes, expected 1 to {_LONGEST_NAME}")
+        raise Error(
+            f"restore point name {name!r} has {len(name.encode())} bytes, expected 1 to {_LONGEST_NAME}",
+            "give a shorter name" if name else "give a name",
+        )
     if options["wait"]:
         require(task.layout)
     with task.connect() as server:
         if server.in_recovery():
             raise Error("the server is in recovery and writes no WAL of its own", "wait until it is promoted")
+        if options["wait"]:
+            require_archiving(server, task.layout)
         if task.check_mode:
             return {"changed": True}
         if options["switch_wal"]:
@@ -120,7 +129,8 @@ def perform(task: Task) -> Result:
             lsn = server.restore_point(name)
             segment = server.segment_ending_at(lsn)
         if options["wait"]:
-            wait_archived(server, task.layout, segment, options["timeout"])
+            with quoting_log(task.data_directory, options["log_file"]):
+                wait_archived(server, task.layout, segment, options["timeout"])
         return {"changed": True, "lsn": str(lsn), "segment": str(segment), "time": format_time(server.now())}
 
 

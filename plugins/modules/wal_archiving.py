@@ -150,6 +150,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
@@ -212,7 +213,8 @@ def prove(task: Task, server: Server, restart: list[str]) -> str:
             f"archiving cannot be proved before a restart brings {', '.join(restart)} into force",
             "restart the server first",
         )
-    return prove_archiving(server, task.layout, task.runner, task.options["verify_timeout"])
+    with quoting_log(task.data_directory, task.options["log_file"]):
+        return prove_archiving(server, task.layout, task.runner, task.options["verify_timeout"])
 
 
 def main() -> None:

@@ -114,6 +114,16 @@ def satisfying(catalog: Catalog, request: BackupRequest, now: datetime) -> Backu
     return max(young, key=lambda backup: backup.stop_time, default=None)
 
 
+def _unused_label(label: str, known: Sequence[str]) -> str:
+    """Tell apart backups of one second.
+
+    >>> _unused_label("20261121T011500Z-full", ["20261121T011500Z-full"])
+    '20261121T011500Z-full.2'
+    """
+    numbered = (f"{label}.{number}" for number in range(2, len(known) + 2))
+    return label if label not in known else next(name for name in numbered if name not in known)
+
+
 def plan_backup(
     layout: Layout,
     catalog: Catalog,
@@ -135,7 +145,8 @@ def plan_backup(
             f"no backup is taken because archiving does not work: {'; '.join(problems)}",
             "a backup without the WAL that follows it cannot be restored to a point in time: run setup_archiving.yml",
         )
-    label = check_name("backup label", request.label or default_label(now, request.type))
+    known = [backup.label for backup in catalog.backups]
+    label = check_name("backup label", request.label or _unused_label(default_label(now, request.type), known))
     partial = layout.partial(label)
     steps: list[Step] = [RemoveLeftover(path) for path in leftovers]
     steps += [
@@ -145,5 +156,4 @@ def plan_backup(
         CopyConfiguration(partial),
         PublishBackup(partial, layout.backup(label)),
     ]
-    known = [backup.label for backup in catalog.backups]
     return Plan(tuple(steps), {"backups": known}, {"backups": [*known, label]})

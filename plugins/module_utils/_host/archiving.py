@@ -12,29 +12,62 @@ import time
 from .._core.layout import Layout
 from .._core.settings import archiving_program
 from .._core.wal import SegmentName
-from .._errors import Error
+from .._errors import CommandFailed, Error
 from .repository import has_segment
 from .runner import CommandRunner, said
 from .server import Server
 from .tools import wal_program_cmd
 
 _POLL_SECONDS = 0.1
+_LONGEST_SHEBANG = 256  # BINPRM_BUF_SIZE of Linux
 
 
 def archiving_problems(server: Server, layout: Layout) -> list[str]:
     """Say why WAL does not reach this place of the repository; an empty list means that nothing speaks against it."""
-    settings = server.settings()
-    if server.in_recovery():
-        return ["the server is in recovery and archives nothing"]
-    if settings["archive_mode"].value == "off":
-        return ["archive_mode is off"]
-    command = settings["archive_command"].value
-    if program_in_use(server, layout) is None:
-        return [f"archive_command is '{command}', which does not push into {layout.directory}"]
+    obstacle = _obstacle(server, layout)
+    if obstacle is not None:
+        return [obstacle]
     archiver = server.archiver()
     if archiver.failing:
         return [f"the last attempt to archive {archiver.failed_segment} failed at {archiver.failed_time}"]
     return []
+
+
+def require_archiving(server: Server, layout: Layout) -> None:
+    """Refuse to wait for a segment that cannot arrive; failures of the past do not count, they may be repaired."""
+    obstacle = _obstacle(server, layout)
+    if obstacle is not None:
+        raise Error(
+            f"archiving does not work: {obstacle}",
+            "run setup_archiving.yml, which installs pgark-wal and configures the server",
+        )
+
+
+def _obstacle(server: Server, layout: Layout) -> str | None:
+    if server.in_recovery():
+        return "the server is in recovery and archives nothing"
+    settings = server.settings()
+    if settings["archive_mode"].value == "off":
+        return "archive_mode is off"
+    program = program_in_use(server, layout)
+    if program is None:
+        return f"archive_command is '{settings['archive_command'].value}', which does not push into {layout.directory}"
+    return _why_not_executable(program)
+
+
+def _why_not_executable(program: str) -> str | None:
+    """Say why the shell would end with status 126 or 127, which ``pg_stat_archiver`` does not count as a failure."""
+    called = f"{program}, which archive_command calls,"
+    if not os.path.isfile(program):
+        return f"{called} is not there"
+    if not os.access(program, os.X_OK):
+        return f"{called} is not executable"
+    with open(program, "rb") as file:
+        words = file.readline(_LONGEST_SHEBANG).split()
+    interpreter = os.fsdecode(words[0][2:]) if words and words[0].startswith(b"#!") else program
+    if not os.access(interpreter, os.X_OK):
+        return f"{called} names the interpreter {interpreter} in its first line, which is not there or not executable"
+    return None
 
 
 def program_in_use(server: Server, layout: Layout) -> str | None:
@@ -44,6 +77,7 @@ def program_in_use(server: Server, layout: Layout) -> str | None:
 
 def prove_archiving(server: Server, layout: Layout, runner: CommandRunner, timeout: int) -> str:
     """Switch WAL, wait until the segment is in the repository, and read it back; gives its name."""
+    require_archiving(server, layout)
     segment = server.switch_wal()[0]
     wait_archived(server, layout, segment, timeout)
     read_back(server, layout, runner, segment)
@@ -55,9 +89,9 @@ def wait_archived(server: Server, layout: Layout, segment: SegmentName, timeout:
     deadline = time.monotonic() + timeout
     while not has_segment(layout, str(segment)):
         if time.monotonic() > deadline:
-            raise Error(
+            raise CommandFailed(
                 f"segment {segment} did not arrive in {layout.wal} within {timeout} s; {_archiver_story(server)}",
-                "the server's log has the lines of archive_command; run that command by hand as the server's owner",
+                "look for the lines of pgark-wal in the server's log; they say what to do",
             )
         time.sleep(_POLL_SECONDS)
 
@@ -69,9 +103,7 @@ def _archiver_story(server: Server) -> str:
             f"archiving {archiver.failed_segment} failed {archiver.failed_count} times, last at {archiver.failed_time}"
         )
     done = "nothing yet" if archiver.last_segment is None else f"{archiver.last_segment} at {archiver.last_time}"
-    return (
-        f"the archiver counts no failure and last archived {done}: it may not be able to start archive_command at all"
-    )
+    return f"the archiver reports no failure since it last archived {done}"
 
 
 def read_back(server: Server, layout: Layout, runner: CommandRunner, segment: SegmentName) -> None:

@@ -127,7 +127,9 @@ def locked(path: str, purpose: str) -> Iterator[int]:
             holder = (
                 os.read(descriptor, 200).decode(errors="replace").strip() or "an operation that did not name itself"
             )
-            raise Busy(f"{path} is held by {holder}", "wait until it has ended and try again") from None
+            raise Busy(
+                f"{path} is held by {holder}", "wait until it and what it started have ended, and try again"
+            ) from None
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
         yield descriptor

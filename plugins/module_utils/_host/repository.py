@@ -95,13 +95,22 @@ def require(layout: Layout) -> Identity:
             "check backup_repository_cluster, or run setup_archiving.yml",
         )
     for path in (layout.repository, layout.directory, layout.backups, layout.wal):
-        entry = _entry(path)
-        if entry.kind != "directory" or entry.mode & 0o007:
-            raise Error(
-                f"{path} is a {entry.kind} with mode {entry.mode:04o}, expected a directory closed to others",
-                "run setup_archiving.yml, which repairs it",
-            )
+        _check_directory(path, _entry(path))
     return identity
+
+
+def _check_directory(path: str, entry: Entry) -> None:
+    if entry.kind == "missing":
+        raise Error(f"{path} is not there, expected a directory", "run setup_archiving.yml, which makes it")
+    if entry.kind != "directory":
+        raise Error(
+            f"{path} is a {entry.kind}, expected a directory", "move it away; nothing below a repository may be a link"
+        )
+    if entry.mode & 0o007:
+        raise Error(
+            f"{path} has mode {entry.mode:04o}, expected one closed to others",
+            "run setup_archiving.yml, which repairs it",
+        )
 
 
 def read_catalog(layout: Layout) -> Catalog:
