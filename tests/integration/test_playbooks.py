@@ -175,7 +175,7 @@ def test_setup_archiving_restarts_the_server_once_and_finds_a_segment(life: Life
 
 
 def test_setup_archiving_leaves_nothing_to_do(archiving: Stage) -> None:
-    assert archiving.second.changed == 0
+    assert archiving.second.changed_tasks == []
 
 
 def test_the_program_is_closed_to_others_and_names_its_interpreter(life: Life, archiving: Stage) -> None:
@@ -220,7 +220,7 @@ REFUSED = {
 def test_pitr_restore_refuses_before_anything_is_touched(life: Life, variables: list[str], reason: str) -> None:
     run = life.run_in_vain("pitr_restore", *variables, expected=2)
     assert reason in said(run)
-    assert run.changed == 0
+    assert run.changed_tasks == []
 
 
 @pytest.mark.usefixtures("backed_up")
@@ -228,7 +228,7 @@ def test_pitr_restore_refuses_two_clusters_and_names_them(life: Life, sandbox: S
     both = playbooks.inventory(life.cluster, Cluster(sandbox, life.cluster.version, "neighbour"))
     run = life.run_in_vain("pitr_restore", "target=latest", inventory=both, expected=2)
     assert "would restore 2 clusters: life, neighbour" in said(run)
-    assert run.changed == 0
+    assert run.changed_tasks == []
     assert all(counts["ok"] <= 1 for counts in run.recap.values())
 
 
@@ -248,7 +248,7 @@ def test_recovery_windows_answers_and_changes_nothing(life: Life, backed_up: Sta
     run = life.run_in_vain("recovery_windows", "target_time=2020-01-01T00:00:00Z")
     assert f"- {label}" in run.output
     assert "2020-01-01T00:00:00Z: no, target 2020-01-01T00:00:00.000000Z is before the end of backup" in said(run)
-    assert run.changed == 0
+    assert run.changed_tasks == []
 
 
 def test_recovery_windows_does_not_mind_a_host_without_a_repository(
@@ -284,7 +284,7 @@ def test_pitr_restore_says_what_it_did(dropped: Restored, deleted: Restored) -> 
 def test_pitr_restore_leaves_nothing_to_do(dropped: Restored, deleted: Restored) -> None:
     for restored in (dropped, deleted):
         assert restored.first.changed > 0
-        assert restored.second.changed == 0
+        assert restored.second.changed_tasks == []
         assert f"already restored to {restored.target}" in said(restored.second)
 
 
@@ -299,7 +299,7 @@ def test_a_failed_check_leaves_the_server_at_the_target(paused: Restored) -> Non
 
 def test_a_paused_restore_goes_on_when_it_is_run_again(life: Life, paused: Restored) -> None:
     looked_at, last = paused.first, paused.second
-    assert looked_at.changed == 0
+    assert looked_at.changed_tasks == []
     assert "paused there, read-only" in said(looked_at)
     assert paused.found == paused.expected
     assert "open for writing, on timeline 4" in said(last)
@@ -311,7 +311,7 @@ def test_the_data_from_before_is_removed_when_nobody_wants_it(life: Life, paused
 
 
 def test_archiving_is_still_set_up_after_all_that(life: Life, paused: Restored) -> None:
-    assert life.run("setup_archiving").changed == 0
+    assert life.run("setup_archiving").changed_tasks == []
 
 
 def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks: Playbooks) -> None:
@@ -323,7 +323,7 @@ def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks:
         assert "archive_mode" in said(run)
         assert cluster.pid == pid
         cluster.restart()
-        assert playbooks.run("setup_archiving", patient).changed == 0
+        assert playbooks.run("setup_archiving", patient).changed_tasks == []
 
 
 def said(run: Run) -> str:
