@@ -1,0 +1,69 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values that the tests of the pure layer start from; each test replaces what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
+    Backup,
+    Catalog,
+    Identity,
+    wal_ranges,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
+
+MB = 1024 * 1024
+SIZE = 16 * MB
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+IDENTITY = Identity("7301234567890123456", 170000, SIZE)
+BACKUP = Backup(
+    label="monday",
+    type="full",
+    system_identifier=IDENTITY.system_identifier,
+    version=170010,
+    timeline=1,
+    start_lsn=Lsn(3 * SIZE + 0x28),
+    stop_lsn=Lsn(3 * SIZE + 0x158),
+    start_time=NOON,
+    stop_time=NOON + timedelta(minutes=1),
+    compression="zstd",
+    size=23_000_000,
+    stored_size=3_000_000,
+    manifest_sha256="ab" * 32,
+)
+MOMENTS = st.datetimes(
+    NOON.replace(year=1970, tzinfo=None), NOON.replace(year=9000, tzinfo=None), timezones=st.just(UTC)
+)
+
+
+def minutes(count: float) -> datetime:
+    """Give the moment some minutes after noon."""
+    return NOON + timedelta(minutes=count)
+
+
+def backup(label: str, stop: int, segment: int, **changes: Any) -> Backup:
+    """Make a backup that stops some minutes after noon, in the middle of a segment."""
+    middle = Lsn(segment * SIZE + SIZE // 2)
+    return replace(BACKUP, **{"label": label, "stop_time": minutes(stop), "stop_lsn": middle, **changes})
+
+
+def catalog(
+    backups: Iterable[Backup], segments: Mapping[tuple[int, int], int], histories: Mapping[int, str] | None = None
+) -> Catalog:
+    """Make a catalog of segments by timeline and number, each with the minute it arrived, and of history files."""
+    found = [(SegmentName.numbered(*place, SIZE), minutes(arrived)) for place, arrived in segments.items()]
+    paths = {timeline: TimelinePath.parse(timeline, text) for timeline, text in (histories or {}).items()}
+    return Catalog(IDENTITY, tuple(backups), wal_ranges(found, SIZE), paths)
+
+
+def fork(timeline: int, segment: float) -> str:
+    """Write a line of a history file: ``timeline`` was left at this place, given in segments."""
+    return f"{timeline}\t{Lsn(int(segment * SIZE))}\tat restore point\n"

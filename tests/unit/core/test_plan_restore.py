@@ -1,0 +1,276 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a restore is safe is read from its plan: what is refused, and the order of what is done."""
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, Step, report
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+    BeginStaging,
+    ConfigureRecovery,
+    DataDirectory,
+    FinishStaging,
+    Place,
+    PutInPlace,
+    ReleaseControl,
+    RemoveStaging,
+    RestoreConfiguration,
+    RestoreRecord,
+    RestoreRequest,
+    SaveWal,
+    SetAside,
+    SwapEntries,
+    UnpackBackup,
+    VerifyStaging,
+    check_directory,
+    plan_staging,
+    plan_switch,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from tests.unit.core.examples import BACKUP, IDENTITY, minutes
+
+LAYOUT = Layout("/srv/pgark", "main")
+STAMP = "20261121T120000Z"
+DATA = "/var/lib/pg data/17"
+STORED = "/srv/pgark/main/backup/monday"
+TARGET = Target(minutes(10))
+REQUEST = RestoreRequest(TARGET, "main", IDENTITY.system_identifier)
+STAGED = RestoreRecord(
+    TARGET.as_dict(),
+    "monday",
+    "main",
+    IDENTITY.system_identifier,
+    f"{DATA}.before-{STAMP}",
+    complete=True,
+    entries=("PG_VERSION", "base"),
+)
+RUNNING = DataDirectory("/pgdata", DATA, "cluster", free_bytes=1 << 40)
+MISSING = replace(RUNNING, kind="missing")
+SETTINGS = {"restore_command": "get", "recovery_target_timeline": "1"}
+
+
+def staging(directory: DataDirectory, **changes: object) -> Plan:
+    return plan_staging(directory, replace(BACKUP, **changes), REQUEST, LAYOUT, SETTINGS, STAMP)
+
+
+def kinds(plan: Plan) -> list[type[Step]]:
+    return [type(step) for step in plan.steps]
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "cluster", "unfinished"])
+def test_a_backup_is_staged_beside_the_data_whatever_is_there(kind: str) -> None:
+    plan = staging(replace(RUNNING, kind=kind, postmaster=4711))
+    record = replace(STAGED, complete=False, entries=())
+    assert plan.steps == (
+        BeginStaging(f"{DATA}.restore", record),
+        UnpackBackup(STORED, f"{DATA}.restore", {}, None),
+        VerifyStaging(f"{DATA}.restore", STORED, BACKUP.manifest_sha256),
+        ConfigureRecovery(f"{DATA}.restore", SETTINGS, {}),
+        FinishStaging(f"{DATA}.restore", replace(record, complete=True), None),
+    )
+
+
+def test_in_a_mount_point_everything_stays_on_its_file_system() -> None:
+    mount = replace(RUNNING, mount_point=True)
+    plan = staging(mount)
+    first, last = plan.steps[0], plan.steps[-1]
+    assert isinstance(first, BeginStaging)
+    assert isinstance(last, FinishStaging)
+    assert (first.path, last.mount_point) == (f"{DATA}/pgark.restore", DATA)
+    assert first.record.previous_directory == f"{DATA}/pgark.before-{STAMP}"
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_an_outdated_staging_goes_first_with_all_its_directories(complete: bool) -> None:
+    outdated = replace(STAGED, complete=complete, places=("/ts/a.restored-1", "/wal.restored-1"))
+    plan = staging(replace(RUNNING, staged=outdated))
+    assert plan.steps[0] == RemoveStaging(f"{DATA}.restore", ("/ts/a.restored-1", "/wal.restored-1"))
+    assert kinds(plan)[1] is BeginStaging
+
+
+@pytest.mark.parametrize(
+    ("place", "renewed"),
+    [
+        (Place("/ts/a b", beside=True), f"/ts/a b.restored-{STAMP}"),
+        (Place("/ts/a", beside=False), f"/ts/a/data.restored-{STAMP}"),
+        (Place("/ts/a.restored-20250101T000000Z", beside=True), f"/ts/a.restored-{STAMP}"),
+        (Place("/ts/a/data.restored-20250101T000000Z", beside=True), f"/ts/a/data.restored-{STAMP}"),
+        (Place("/ts/a.restored-by-hand", beside=True), f"/ts/a.restored-by-hand.restored-{STAMP}"),
+        (
+            Place("/ts/x.restored-20250101T000000Z/a", beside=True),
+            f"/ts/x.restored-20250101T000000Z/a.restored-{STAMP}",
+        ),
+    ],
+)
+def test_a_directory_outside_gets_a_name_that_does_not_grow(place: Place, renewed: str) -> None:
+    assert place.renewed(STAMP) == renewed
+
+
+def test_tablespaces_and_wal_outside_get_new_directories_that_the_record_names() -> None:
+    directory = replace(
+        RUNNING,
+        wal=Place("/fast/wal", beside=True),
+        tablespaces={"16384": Place("/ts/now", beside=False), "99": Place("/ts/not in the backup", beside=True)},
+    )
+    plan = staging(directory, tablespaces={"16384": "/ts/then", "16385": "/ts/gone"})
+    tablespaces = {"16384": f"/ts/now/data.restored-{STAMP}", "16385": f"/ts/gone.restored-{STAMP}"}
+    wal = f"/fast/wal.restored-{STAMP}"
+    assert UnpackBackup(STORED, f"{DATA}.restore", tablespaces, wal) in plan.steps
+    assert ConfigureRecovery(f"{DATA}.restore", SETTINGS, tablespaces) in plan.steps
+    assert isinstance(plan.steps[0], BeginStaging)
+    assert plan.steps[0].record.places == (*tablespaces.values(), wal)
+
+
+def test_too_little_room_is_refused_with_both_figures() -> None:
+    assert staging(replace(RUNNING, free_bytes=BACKUP.size)).changed
+    with pytest.raises(Error, match=rf"needs {BACKUP.size} bytes, {BACKUP.size - 1} are free\nHINT: make room"):
+        staging(replace(RUNNING, free_bytes=BACKUP.size - 1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "identifier", "force", "message"),
+    [
+        ("unknown", None, False, "is not empty and is not a PostgreSQL data directory.*\nHINT: .*force: true"),
+        ("unknown", None, True, None),
+        ("cluster", IDENTITY.system_identifier, False, None),
+        ("cluster", "1", False, "holds another cluster: its system identifier is 1, that of the backups is 73012345"),
+        ("cluster", "1", True, "holds another cluster"),
+        ("unfinished", "1", False, "holds another cluster"),
+        ("unfinished", IDENTITY.system_identifier, False, None),
+        ("missing", None, False, None),
+        ("empty", None, False, None),
+    ],
+)
+def test_only_this_clusters_data_is_replaced(
+    kind: str, identifier: str | None, force: bool, message: str | None
+) -> None:
+    directory = replace(RUNNING, kind=kind, system_identifier=identifier)
+    if message is None:
+        check_directory(directory, IDENTITY, force)
+    else:
+        with pytest.raises(Error, match=message):
+            check_directory(directory, IDENTITY, force)
+
+
+def switch(directory: DataDirectory, configuration: str | None = None) -> Plan:
+    return plan_switch(directory, REQUEST, LAYOUT, configuration)
+
+
+SAVE = SaveWal(DATA, f"{DATA}.restore", LAYOUT)
+ASIDE = SetAside(DATA, f"{DATA}.before-{STAMP}")
+IN_PLACE = PutInPlace(f"{DATA}.restore", DATA)
+RELEASE = ReleaseControl(DATA)
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        ("cluster", (SAVE, ASIDE, IN_PLACE, RELEASE)),
+        ("unknown", (SAVE, ASIDE, IN_PLACE, RELEASE)),
+        ("unfinished", (SAVE, ASIDE, IN_PLACE, RELEASE)),
+        ("empty", (ASIDE, IN_PLACE, RELEASE)),
+        ("missing", (IN_PLACE, RELEASE)),
+    ],
+)
+def test_wal_is_saved_before_the_switch_and_the_control_file_comes_last(kind: str, steps: tuple[Step, ...]) -> None:
+    assert switch(replace(RUNNING, kind=kind, staged=STAGED)).steps == steps
+
+
+@pytest.mark.parametrize("kind", ["cluster", "unfinished", "empty"])
+def test_a_mount_point_is_never_renamed(kind: str) -> None:
+    inside = replace(STAGED, previous_directory=f"{DATA}/pgark.before-{STAMP}")
+    directory = replace(RUNNING, kind=kind, mount_point=True, staged=inside)
+    save = () if kind == "empty" else (SaveWal(DATA, f"{DATA}/pgark.restore", LAYOUT),)
+    assert switch(directory).steps == (
+        *save,
+        SwapEntries(DATA, f"{DATA}/pgark.restore", f"{DATA}/pgark.before-{STAMP}", ("PG_VERSION", "base")),
+        RELEASE,
+    )
+
+
+def test_configuration_is_restored_before_the_switch_where_it_is_missing() -> None:
+    steps = switch(replace(RUNNING, staged=STAGED), "/etc/postgresql/17/main").steps
+    assert steps == (SAVE, RestoreConfiguration(STORED, "/etc/postgresql/17/main"), ASIDE, IN_PLACE, RELEASE)
+
+
+def test_the_diff_shows_what_is_replaced() -> None:
+    earlier = replace(STAGED, target=Target().as_dict())
+    plan = switch(replace(RUNNING, staged=STAGED, record=earlier))
+    assert plan.before == {"data_directory": "cluster", "restored_to": Target().as_dict()}
+    assert plan.after == {"data_directory": "cluster", "restored_to": TARGET.as_dict()}
+
+
+@pytest.mark.parametrize("kind", ["cluster", "unfinished", "unknown", "empty", "missing"])
+def test_a_running_server_stops_the_switch(kind: str) -> None:
+    with pytest.raises(Error, match=r"a server \(process 4711\) is running on /pgdata\nHINT: stop it first"):
+        switch(replace(RUNNING, kind=kind, staged=STAGED, postmaster=4711))
+
+
+@pytest.mark.parametrize(
+    "staged",
+    [
+        None,
+        replace(STAGED, complete=False),
+        replace(STAGED, target=Target().as_dict()),
+        replace(STAGED, target=Target(minutes(10), inclusive=False).as_dict()),
+        replace(STAGED, target=Target(minutes(10), timeline=1).as_dict()),
+        replace(STAGED, cluster="other"),
+        replace(STAGED, system_identifier="1"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["cluster", "missing", "unfinished"])
+def test_what_is_not_staged_completely_is_not_put_in_place(kind: str, staged: RestoreRecord | None) -> None:
+    with pytest.raises(
+        Error, match=rf"{DATA}.restore holds no complete staging of this restore\nHINT: run pitr_restore"
+    ):
+        switch(replace(RUNNING, kind=kind, staged=staged))
+
+
+def test_another_label_needs_another_staging() -> None:
+    labelled = replace(REQUEST, label="tuesday")
+    with pytest.raises(Error, match="no complete staging"):
+        plan_switch(replace(RUNNING, staged=STAGED), labelled, LAYOUT, None)
+    assert plan_switch(replace(RUNNING, staged=STAGED), replace(REQUEST, label="monday"), LAYOUT, None).changed
+
+
+def test_a_restore_that_is_in_place_is_not_repeated_though_its_server_runs() -> None:
+    in_place = replace(RUNNING, record=STAGED, postmaster=4711)
+    assert REQUEST.in_place(in_place)
+    assert not switch(in_place).changed
+
+
+def test_an_interrupted_release_is_all_that_is_left_to_do() -> None:
+    assert switch(replace(RUNNING, kind="unfinished", record=STAGED)).steps == (RELEASE,)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "unknown"])
+def test_a_record_without_data_is_no_restore(kind: str) -> None:
+    assert not REQUEST.in_place(replace(RUNNING, kind=kind, record=STAGED))
+
+
+def test_a_restore_staged_anew_replaces_the_one_in_place() -> None:
+    assert kinds(switch(replace(RUNNING, record=STAGED, staged=STAGED))) == [
+        SaveWal,
+        SetAside,
+        PutInPlace,
+        ReleaseControl,
+    ]
+
+
+def test_every_step_says_what_it_does_to_which_path() -> None:
+    mount = replace(RUNNING, mount_point=True, staged=STAGED)
+    plans = [
+        staging(replace(RUNNING, staged=STAGED)),
+        switch(replace(RUNNING, staged=STAGED), "/etc/postgresql/17/main"),
+        switch(mount),
+    ]
+    for step in (step for plan in plans for step in report(plan)):
+        named = [value for name, value in step.items() if name in ("path", "old", "staging", "directory", "settings")]
+        assert any(
+            str(part) in step["text"] for value in named for part in ([value] if isinstance(value, str) else value)
+        )

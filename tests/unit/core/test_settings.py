@@ -1,0 +1,226 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings are compared as the server would show them; commands survive a real shell and the server's own expansion."""
+
+import re
+import subprocess
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
+    RECOVERY_SETTINGS,
+    Change,
+    Setting,
+    archiving_program,
+    changes,
+    choose_compression,
+    get_command,
+    push_command,
+    quote_word,
+    recovery_configuration,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+
+HOSTILE_PATHS = [
+    "/srv/pgark",
+    "/srv/with space",
+    "/srv/two  spaces ",
+    "/srv/it's",
+    '/srv/"quoted"',
+    "/srv/$HOME/`id`/$(id)",
+    "/srv/a;b&c|d>e<f",
+    "/srv/back\\slash\\",
+    "/srv/100%",
+    "/srv/%p%f%%r%",
+    "/srv/*?[a]{b,c}~!#",
+    "/srv/grün/日本",
+    "/srv/-dash",
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "wanted", "shown"),
+    [
+        ("integer", "s", "60", "60"),
+        ("integer", "s", "5min", "300"),
+        ("integer", "s", "1 h", "3600"),
+        ("integer", "s", "1d", "86400"),
+        ("integer", "s", "1500ms", "2"),
+        ("integer", "ms", "1min", "60000"),
+        ("integer", "min", "2h", "120"),
+        ("integer", "8kB", "128MB", "16384"),
+        ("integer", "8kB", "8GB", "1048576"),
+        ("integer", "kB", "1GB", "1048576"),
+        ("integer", "MB", "3TB", "3145728"),
+        ("integer", "kB", "1.5MB", "1536"),
+        ("integer", "B", "16MB", "16777216"),
+        ("integer", "8kB", "1048577", "1048577"),
+        ("integer", "", "-1", "-1"),
+        ("integer", "", "10", "10"),
+        ("real", "", "0.9", "0.9"),
+        ("real", "ms", "2ms", "2"),
+        ("real", "ms", "500us", "0.5"),
+        ("bool", "", "TRUE", "on"),
+        ("bool", "", "yes", "on"),
+        ("bool", "", "1", "on"),
+        ("bool", "", "Off", "off"),
+        ("bool", "", "no", "off"),
+        ("enum", "", "REPLICA", "replica"),
+        ("string", "", "5min", "5min"),
+        ("string", "", "TRUE", "TRUE"),
+        ("integer", "", "many", "many"),
+    ],
+)
+def test_a_value_is_written_as_the_server_shows_it(kind: str, unit: str, wanted: str, shown: str) -> None:
+    assert Setting("x", "", unit, kind).normalise(wanted) == shown
+
+
+@pytest.mark.parametrize(("unit", "wanted"), [("kB", "5min"), ("s", "5MB"), ("ms", "5 Min"), ("8kB", "1mb")])
+def test_a_unit_that_the_setting_does_not_have_is_refused(unit: str, wanted: str) -> None:
+    with pytest.raises(InvalidValue, match=r"setting x: unit '.*' is not one of "):
+        Setting("x", "", unit, "integer").normalise(wanted)
+
+
+AUTO = "/data/postgresql.auto.conf"
+CURRENT = {
+    setting.name: setting
+    for setting in (
+        Setting("archive_mode", "off", kind="enum", context="postmaster"),
+        Setting("archive_timeout", "60", "s", "integer", source_file=AUTO),
+        Setting("work_mem", "4096", "kB", "integer", source_file="/etc/postgresql.conf"),
+    )
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, ()),
+        ({"archive_timeout": "1min", "work_mem": "4MB", "archive_mode": "OFF"}, ()),
+        ({"archive_mode": "on"}, (Change("archive_mode", "off", "on", True),)),
+        ({"work_mem": "8MB"}, (Change("work_mem", "4096", "8MB", False),)),
+        ({"archive_timeout": None}, (Change("archive_timeout", "60", None, False),)),
+        ({"work_mem": None, "archive_mode": None}, ()),
+    ],
+)
+def test_only_what_differs_is_changed(wanted: dict[str, str | None], found: tuple[Change, ...]) -> None:
+    assert changes(CURRENT, wanted) == found
+
+
+@pytest.mark.parametrize("value", ["on", None])
+def test_a_setting_that_the_server_does_not_have_is_refused(value: str | None) -> None:
+    with pytest.raises(InvalidValue, match="the server knows no setting 'archiv_mode'"):
+        changes(CURRENT, {"archiv_mode": value})
+
+
+def expand(command: str, **values: str) -> str:
+    """Expand a command as the server does: BuildRestoreCommand and shell_archive.c know ``%%`` and their letters."""
+    return re.sub("%(.)", lambda found: "%" if found[1] == "%" else values[found[1]], command)
+
+
+def words_of_shell(command: str) -> list[str]:
+    """Let a real shell take a command apart: a program in place of pgark-wal prints its arguments."""
+    printing = "pgark() { printf '%s\\0' \"$@\"; }; pgark " + command
+    done = subprocess.run(["/bin/sh", "-c", printing], capture_output=True, check=True, env={"HOME": "/not/quoted"})
+    return done.stdout.decode().split("\0")[:-1]
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+def test_commands_survive_the_server_and_the_shell(path: str) -> None:
+    program = f"{path}/pgark-wal"
+    push = expand(push_command(program, path, "main", "zstd"), p="pg_wal/000000010000000000000003")
+    assert words_of_shell(push) == [
+        *(program, "push", "--repository", path, "--cluster", "main", "--compression", "zstd"),
+        "pg_wal/000000010000000000000003",
+    ]
+    get = expand(get_command(program, path, "main"), f="00000002.history", p="pg_wal/RECOVERY HISTORY")
+    assert words_of_shell(get) == [
+        *(program, "get", "--repository", path, "--cluster", "main"),
+        *("00000002.history", "pg_wal/RECOVERY HISTORY"),
+    ]
+
+
+@pytest.mark.parametrize("word", ["a\nb", "\x00", "a\tb", "\x1b[0m", "\udcff"])
+def test_a_word_with_control_characters_goes_into_no_command(word: str) -> None:
+    with pytest.raises(InvalidValue, match="has control characters"):
+        quote_word(word)
+    with pytest.raises(InvalidValue, match="has control characters"):
+        push_command("/usr/bin/pgark-wal", f"/srv/{word}", "main", "none")
+
+
+@pytest.mark.parametrize("path", HOSTILE_PATHS)
+def test_the_program_is_found_in_its_own_command(path: str) -> None:
+    program = f"{path}/pgark-wal"
+    assert archiving_program(push_command(program, path, "main", "auto"), path, "main") == program
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "",
+        "(disabled)",
+        "true",
+        "cp %p /srv/%f",
+        "/bin/pgark-wal",
+        '/bin/pgark-wal push --repository /elsewhere --cluster main "%p"',
+        '/bin/pgark-wal push --repository /srv --cluster other "%p"',
+        '/bin/pgark-wal get --repository /srv --cluster main "%f" "%p"',
+        '/bin/other push --repository /srv --cluster main "%p"',
+        '/bin/not-pgark-wal push --repository /srv --cluster main "%p"',
+        '/bin/pgark-wal push --repository main --cluster /srv "%p"',
+        "/bin/pgark-wal push --repository '/srv --cluster main",
+    ],
+)
+def test_any_other_command_is_not_ours(command: str) -> None:
+    assert archiving_program(command, "/srv", "main") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "available", "chosen"),
+    [
+        ("auto", {"zstd", "lz4", "gzip"}, "zstd"),
+        ("auto", {"lz4", "gzip"}, "lz4"),
+        ("auto", {"gzip"}, "gzip"),
+        ("auto", set(), "none"),
+        ("none", set(), "none"),
+        ("lz4", {"zstd", "lz4"}, "lz4"),
+    ],
+)
+def test_auto_takes_the_best_compression_there_is(wanted: str, available: set[str], chosen: str) -> None:
+    assert choose_compression(wanted, frozenset(available)) == chosen
+
+
+def test_a_compression_that_is_missing_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InvalidValue, match=r"compression zstd is not available here; found: gzip, none\nHINT: "):
+        choose_compression("zstd", frozenset({"gzip"}))
+
+
+def test_old_recovery_settings_go_and_all_others_stay() -> None:
+    old = "".join(f"{name} = 'old'\n" for name in RECOVERY_SETTINGS)
+    other = "# Do not edit this file manually!\nwork_mem = '4MB'\nrecovery_min_apply_delay = '5s'\n"
+    found = recovery_configuration(old + other, {"restore_command": "get"})
+    assert found == other + "restore_command = 'get'\n"
+
+
+def test_a_file_without_a_last_newline_is_completed() -> None:
+    assert recovery_configuration("work_mem = '4MB'", {"recovery_target_timeline": "2"}) == (
+        "work_mem = '4MB'\nrecovery_target_timeline = '2'\n"
+    )
+
+
+def test_quotes_and_backslashes_are_escaped_for_the_server() -> None:
+    assert recovery_configuration("", {"restore_command": "'/it'\\''s' \"%p\""}) == (
+        "restore_command = '''/it''\\\\''''s'' \"%p\"'\n"
+    )
+
+
+@pytest.mark.parametrize("character", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
+def test_a_line_ends_only_where_the_server_ends_it(character: str) -> None:
+    text = f"application_name = 'a{character}restore_command = b'\n"
+    assert recovery_configuration(text, {}) == text
+
+
+def test_no_settings_leave_none() -> None:
+    text = "restore_command = 'x'\nwork_mem = '4MB'\n"
+    assert recovery_configuration(text, {}) == "work_mem = '4MB'\n"
