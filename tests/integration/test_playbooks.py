@@ -326,6 +326,21 @@ def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks:
         assert playbooks.run("setup_archiving", patient).changed_tasks == []
 
 
+def test_root_creates_a_repository_only_where_the_owner_cannot(sandbox: Sandbox, playbooks: Playbooks) -> None:
+    with sandbox.cluster(versions()[-1], "guest") as cluster:
+        repository = sandbox.root / "shared"
+        inventory = playbooks.inventory(cluster)
+        text = inventory.read_text(encoding="utf-8")
+        inventory.write_text(text.replace(str(cluster.home / "repository"), str(repository)), encoding="utf-8")
+        planned = playbooks.run("setup_archiving", inventory, "--check")
+        assert not repository.exists()
+        created = playbooks.run("setup_archiving", inventory)
+        as_root = "directory | Create it as root where the owner cannot"
+        for run in (planned, created):
+            assert any(as_root in task for task in run.changed_tasks) != sandbox.account.is_caller
+        assert {(entry.owner, entry.group) for entry in tree(repository).values()} == {(cluster.owner, cluster.group)}
+
+
 def said(run: Run) -> str:
     """Return what Ansible printed, without the line breaks that its YAML puts into long lines."""
     return " ".join(run.output.split())
