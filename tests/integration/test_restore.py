@@ -15,7 +15,7 @@ SUM = "SELECT count(*) || ':' || md5(string_agg(n || t, ',' ORDER BY n)) FROM le
 
 
 def write_history(subject: Recoverable) -> tuple[str, str]:
-    """Commit rows before a backup, after it, and after a moment that is returned with what a restore to it must give."""
+    """Commit rows before and after a backup, and after a moment; return it and what a restore to it must give."""
     cluster = subject.cluster
     cluster.sql("CREATE TABLE ledger (n int PRIMARY KEY, t text)")
     cluster.sql(FILL, (1, 1000))
