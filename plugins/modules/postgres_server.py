@@ -35,6 +35,8 @@ options:
   timeout:
     description:
       - Seconds to wait for the server to start or stop.
+      - A server that starts with a recovery only has to be alive after a few seconds. M(pgark.postgres.recovery) waits
+        for its end.
     type: int
     default: 60
   config_file:

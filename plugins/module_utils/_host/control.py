@@ -5,15 +5,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import dataclass
 
+from .._errors import CommandFailed
 from .processes import end_process, find_postmaster
 from .runner import CommandRunner
 from .tools import pg_ctl_cmd, pg_ctl_start_cmd
 
 # What pg_ctl sends for its modes: "Shutting Down the Server" (section 18.5 of PostgreSQL 17's manual).
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+# The module recovery waits for the rest, and says how far it is.
+_RECOVERING_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,15 @@ class ServerControl:
             self.runner.run(pg_ctl_cmd(self.bin_directory, "reload", self.data_directory))
 
     def _start(self) -> None:
-        argv = pg_ctl_start_cmd(self.bin_directory, self.data_directory, self.log_file, self.timeout, self.config_file)
-        self.runner.run(argv)
+        """Start; one that recovers may let nobody in for hours, so it only has to be alive after a short while."""
+        recovers = os.path.exists(f"{self.data_directory}/recovery.signal")
+        timeout = min(self.timeout, _RECOVERING_SECONDS) if recovers else self.timeout
+        argv = pg_ctl_start_cmd(self.bin_directory, self.data_directory, self.log_file, timeout, self.config_file)
+        try:
+            self.runner.run(argv)
+        except CommandFailed:
+            if not recovers or find_postmaster(self.data_directory) is None:
+                raise
 
     def _stop(self, mode: str) -> None:
         """Stop by the process, which works without ``postmaster.pid`` too, as after the data directory was deleted."""
