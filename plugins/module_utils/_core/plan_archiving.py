@@ -52,8 +52,9 @@ def plan_archiving(current: Mapping[str, Setting], wanted: Mapping[str, str | No
 
 def restart_reasons(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> list[str]:
     """Name the settings that only a restart brings into force: those that differ, and those changed but waiting."""
-    waiting = {name for name in wanted if current[name].pending_restart}
-    return sorted(waiting | {change.name for change in changes(current, wanted) if change.needs_restart})
+    found = changes(current, wanted)
+    waiting = {name for name in wanted if current[name].pending_restart} - {change.name for change in found}
+    return sorted(waiting | {change.name for change in found if change.needs_restart})
 
 
 def check_in_force(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> None:

@@ -32,7 +32,10 @@ _WAL_PROGRAM = "pgark-wal"
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting in force, as ``pg_settings`` shows it; ``value`` is in multiples of ``unit``."""
+    """A setting in force, as ``pg_settings`` shows it; ``value`` is in multiples of ``unit``.
+
+    ``pending`` is the value that the next restart brings, as it is written in a file; None when none is waiting.
+    """
 
     name: str
     value: str
@@ -42,6 +45,7 @@ class Setting:
     pending_restart: bool = False
     source: str = "default"
     source_file: str | None = None
+    pending: str | None = None
 
     def normalise(self, wanted: str) -> str:
         """Write a wanted value in the form in which ``pg_settings`` would show it.
@@ -78,7 +82,7 @@ class Change:
 
 
 def changes(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> tuple[Change, ...]:
-    """Compare; a setting already in force is left alone, also when it is only waiting for a restart."""
+    """Compare; a setting that is in force, or will be after a restart that is due already, is left alone."""
     return tuple(
         _change(_known(current, name), value) for name, value in wanted.items() if _differs(current, name, value)
     )
@@ -94,11 +98,16 @@ def _differs(current: Mapping[str, Setting], name: str, wanted: str | None) -> b
     setting = _known(current, name)
     if wanted is None:
         return (setting.source_file or "").endswith("postgresql.auto.conf")
-    return setting.normalise(wanted) != setting.value
+    return setting.normalise(wanted) != _coming(setting)
+
+
+def _coming(setting: Setting) -> str:
+    return setting.value if setting.pending is None else setting.normalise(setting.pending)
 
 
 def _change(setting: Setting, wanted: str | None) -> Change:
-    return Change(setting.name, setting.value, wanted, setting.context == "postmaster")
+    stays = wanted is not None and setting.normalise(wanted) == setting.value
+    return Change(setting.name, _coming(setting), wanted, setting.context == "postmaster" and not stays)
 
 
 def quote_word(word: str) -> str:

@@ -91,7 +91,7 @@ def wait_archived(server: Server, layout: Layout, segment: SegmentName, timeout:
         if time.monotonic() > deadline:
             raise CommandFailed(
                 f"segment {segment} did not arrive in {layout.wal} within {timeout} s; {_archiver_story(server)}",
-                "look for the lines of pgark-wal in the server's log; they say what to do",
+                "look for the lines of pgark-wal in the server's log; they say why",
             )
         time.sleep(_POLL_SECONDS)
 

@@ -84,6 +84,11 @@ def make_directory(path: str, mode: int, group: str | None = None) -> None:
     except FileExistsError:
         if os.path.islink(path) or not os.path.isdir(path):
             raise
+    except FileNotFoundError:
+        raise Error(
+            f"{os.path.dirname(path)}, in which {os.path.basename(path)} is to be created, is not there",
+            "create it, or mount its file system",
+        ) from None
     set_access(path, mode, group)
     sync(os.path.dirname(path))
 

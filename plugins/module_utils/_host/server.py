@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -153,7 +153,15 @@ class Server:
             "SELECT name, CASE name WHEN 'archive_command' THEN coalesce(reset_val, '') ELSE setting END,"
             " coalesce(unit, ''), vartype, context, pending_restart, source, sourcefile FROM pg_settings"
         )
-        return {row[0]: Setting(*row) for row in found}
+        settings = {row[0]: Setting(*row) for row in found}
+        waiting = [name for name, setting in settings.items() if setting.pending_restart]
+        pending = self._written(waiting) if waiting else {}
+        return {**settings, **{name: replace(settings[name], pending=value) for name, value in pending.items()}}
+
+    def _written(self, names: list[str]) -> dict[str, str]:
+        """Give the values of settings as the configuration files have them; of several, the last one counts."""
+        query = "SELECT lower(name), setting FROM pg_file_settings WHERE lower(name) = ANY(%s) ORDER BY seqno"
+        return {name: value for name, value in self.rows(query, [names]) if value is not None}
 
     def archiver(self) -> Archiver:
         """Read ``pg_stat_archiver``."""

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Archiving is configured by what differs, and called working only when a segment was read back from the repository."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.modules import Modules
+from tests.support.postgres import Cluster
+from tests.support.recoverable import Recoverable
+from tests.support.sandbox import Sandbox
+from tests.support.snapshots import settings, tree
+
+SUFFIXES = {"none": "", "gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}
+WRITTEN = "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' ORDER BY name"
+# What a shell, PostgreSQL's own expansion, its configuration files or a URL-minded reader could trip over.
+HOSTILE = """it's 100% "$nowhere" `id` $(id) %p\\ \u00e9"""
+
+
+@pytest.fixture
+def fresh(sandbox: Sandbox, cluster: Cluster, modules: Modules) -> Recoverable:
+    """Provide a running cluster with a repository and pgark-wal, whose settings are as initdb left them."""
+    subject = Recoverable(sandbox, cluster, modules)
+    subject.install_program()
+    subject.run("backup_repository", separate_filesystem="ignore")
+    return subject
+
+
+@contextmanager
+def mode_of(path: Path, mode: int) -> Iterator[None]:
+    """Give a path another mode for a while."""
+    before = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode)
+    try:
+        yield
+    finally:
+        path.chmod(before)
+
+
+def verify(subject: Recoverable, **parameters: object) -> dict[str, object]:
+    return subject.run("wal_archiving", program=subject.program, timeout=0, verify=True, **parameters)
+
+
+def unproved(subject: Recoverable) -> str:
+    """Ask for a proof that must fail, and return what is said."""
+    return subject.fail("wal_archiving", program=subject.program, timeout=0, verify=True, verify_timeout=2)
+
+
+def planned(fresh: Recoverable, **options: object) -> dict[str, Any]:
+    """Ask what enabling would do, and make sure that asking did nothing."""
+    before = settings(fresh.cluster), tree(fresh.repository)
+    result = fresh.run("wal_archiving", check_mode=True, diff=True, verify=True, **options)
+    assert (settings(fresh.cluster), tree(fresh.repository)) == before
+    assert result["verified_segment"] is None
+    return result
+
+
+def test_archiving_is_enabled_from_nothing(fresh: Recoverable) -> None:
+    cluster, options = fresh.cluster, {"program": fresh.program}
+    expected = planned(fresh, **options)
+    assert expected["diff"]["before"] == {"archive_mode": "off", "archive_command": "", "archive_timeout": "0"}
+    done = fresh.run("wal_archiving", diff=True, **options)
+    for returned in ("changed", "steps", "diff", "restart_required", "restart_settings"):
+        assert done[returned] == expected[returned]
+    assert done["changed"]
+    assert done["restart_settings"] == ["archive_mode"]
+    assert cluster.sql(WRITTEN) == [("archive_command",), ("archive_mode",), ("archive_timeout",)]
+    again = fresh.run("wal_archiving", **options)
+    assert not again["changed"]
+    assert again["restart_required"], "the restart is still due"
+    message = fresh.fail("wal_archiving", verify=True, **options)
+    assert "cannot be proved before a restart brings archive_mode into force\nHINT: restart the server first" in message
+
+    fresh.run("postgres_server", state="restarted")
+    proved = fresh.run("wal_archiving", verify=True, **options)
+    assert not proved["changed"]
+    assert not proved["restart_required"]
+    assert list(fresh.wal.glob(f"*/{proved['verified_segment']}*"))
+    assert cluster.value("SHOW archive_timeout") == "1min"
+
+
+def test_archiving_is_disabled_before_a_restart_and_after_one(fresh: Recoverable) -> None:
+    options = {"program": fresh.program}
+    fresh.run("wal_archiving", **options)
+    taken_back = fresh.run("wal_archiving", state="disabled")
+    assert taken_back["changed"]
+    assert not taken_back["restart_required"], "what waited for a restart waits no longer"
+    assert fresh.run("wal_archiving", **options)["restart_required"]
+    fresh.run("postgres_server", state="restarted")
+
+    assert fresh.run("wal_archiving", state="disabled", check_mode=True)["changed"]
+    assert fresh.run("wal_archiving", state="disabled")["restart_settings"] == ["archive_mode"]
+    fresh.run("postgres_server", state="restarted")
+    assert not fresh.run("wal_archiving", state="disabled")["changed"]
+    assert fresh.cluster.sql(WRITTEN) == [("archive_mode",)]
+    message = fresh.fail("restore_point", switch_wal=True, wait=True)
+    assert "archiving does not work: archive_mode is off\nHINT: run setup_archiving.yml" in message
+
+
+def test_each_compression_is_proved_and_what_was_set_by_hand_is_shown(recoverable: Recoverable) -> None:
+    cluster = recoverable.cluster
+    for compression, suffix in SUFFIXES.items():
+        done = verify(recoverable, compression=compression)
+        segment = done["verified_segment"]
+        archived = {path.name for path in recoverable.wal.glob(f"*/{segment}*")}
+        assert archived - {f"{segment}.sha256"} == {f"{segment}{suffix}"}
+        assert done["compression"] == compression
+        assert not done["restart_required"]
+
+    ours = cluster.value("SHOW archive_command")
+    cluster.sql("ALTER SYSTEM SET archive_command = 'cp %p /elsewhere/%f'")
+    cluster.sql("SELECT pg_reload_conf()")
+    changed = recoverable.run("wal_archiving", program=recoverable.program, timeout=0, compression="zstd", diff=True)
+    assert changed["diff"]["before"] == {"archive_command": "cp %p /elsewhere/%f"}
+    assert changed["diff"]["after"] == {"archive_command": ours}
+    extra = {"checkpoint_timeout": "7min", "max_connections": 20}
+    done = verify(recoverable, compression="zstd", settings=extra)
+    assert (done["settings_before"], done["settings_after"]) == (
+        {"checkpoint_timeout": "300"},
+        {"checkpoint_timeout": "7min"},
+    )
+    assert "the server knows no setting 'archive_tmeout'" in recoverable.fail(
+        "wal_archiving", program=recoverable.program, settings={"archive_tmeout": 1}
+    )
+
+
+def test_a_setting_that_outranks_ours_is_named_with_its_source(fresh: Recoverable) -> None:
+    cluster = fresh.cluster
+    cluster.stop()
+    where = ["-w", "-D", cluster.data_directory, "-l", cluster.log_file]
+    cluster.run("pg_ctl", "start", *where, "-o", "-c archive_timeout=17")
+    message = fresh.fail("wal_archiving", program=fresh.program, timeout=60)
+    assert "archive_timeout was set to '60' and stays at '17', which comes from source 'command line'" in message
+    assert "HINT: remove archive_timeout there" in message
+
+
+def test_a_program_that_cannot_be_started_is_noticed(recoverable: Recoverable) -> None:
+    """The shell's 126 and 127 never reach pg_stat_archiver: the archiver itself ends of them."""
+    program = recoverable.program
+    away = program.with_name("renamed")
+    text = program.read_text(encoding="utf-8")
+    called = f"archiving does not work: {program}, which archive_command calls,"
+    program.rename(away)
+    assert f"{called} is not there\nHINT: run setup_archiving.yml, which installs pgark-wal" in unproved(recoverable)
+    assert f"{program}, which archive_command calls, is not there" in recoverable.fail("base_backup")
+    away.rename(program)
+    with mode_of(program, 0o644):
+        assert f"{called} is not executable" in unproved(recoverable)
+    program.write_text(text.replace(text.partition("\n")[0], "#!/nowhere/bin/python3.12 -IS", 1), encoding="utf-8")
+    assert f"{called} names the interpreter /nowhere/bin/python3.12 in its first line" in unproved(recoverable)
+    program.write_text(text, encoding="utf-8")
+    assert verify(recoverable)["verified_segment"]
+
+
+def test_an_archive_that_cannot_be_written_is_explained_in_the_programs_own_words(recoverable: Recoverable) -> None:
+    repository = recoverable.repository
+    [directory] = recoverable.wal.glob("0*")
+    with mode_of(directory, 0o550):
+        message = unproved(recoverable)
+        assert "did not arrive in" in message
+        assert "failed" in message
+        assert "pgark-wal: " in message
+        assert "Permission denied" in message
+    assert verify(recoverable)["verified_segment"], "the next attempt succeeds"
+
+    unmounted = repository.with_name("unmounted")
+    repository.rename(unmounted)
+    recoverable.sandbox.directory(repository)
+    message = unproved(recoverable)
+    assert f"{repository} is not a repository: it has no repository.json\nHINT: if it is a mount point" in message
+    recoverable.cluster.sql("SELECT pg_switch_wal()")
+    assert "it has no repository.json" in recoverable.fail("base_backup")
+    assert not list(repository.iterdir()), "a mount point is never filled"
+    repository.rmdir()
+    unmounted.rename(repository)
+    assert verify(recoverable)["verified_segment"]
+
+
+def test_hostile_paths_work_from_archive_command_to_restore_command(
+    sandbox: Sandbox, cluster: Cluster, modules: Modules
+) -> None:
+    subject = Recoverable(sandbox, cluster, modules)
+    place = sandbox.directory(cluster.home / HOSTILE)
+    subject.repository = subject.options["repository"] = place / "repository"
+    subject.program = place / "pgark-wal"
+    assert subject.enable()["verified_segment"]
+    cluster.sql("CREATE TABLE kept AS SELECT generate_series(1, 100) AS n")
+    subject.run("base_backup")
+    cluster.sql("INSERT INTO kept SELECT generate_series(101, 300)")
+    subject.switch()
+    cluster.kill()
+    shutil.rmtree(cluster.data_directory)
+    subject.restore(target="latest")
+    assert cluster.value("SELECT count(*) FROM kept") == 300
+    assert subject.switch()["segment"].startswith("00000002")
+    assert sorted(path.name for path in place.iterdir()) == ["pgark-wal", "repository"]
