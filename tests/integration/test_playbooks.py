@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.playbooks import Playbooks, Run
+from tests.support.playbooks import Playbooks, Run, tasks
 from tests.support.postgres import Cluster, versions
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import settings, tree
@@ -34,7 +34,8 @@ class Life:
         self.cluster = cluster
         self._playbooks = playbooks
         # Nothing is to be archived behind our back between two pictures.
-        self.inventory = playbooks.inventory(cluster, variables={"wal_archiving_timeout": 3600})
+        variables = {"wal_archiving_timeout": 3600, "base_backup_max_age": "12h"}
+        self.inventory = playbooks.inventory(cluster, variables=variables)
 
     def run(self, playbook: str, *extra: str, inventory: Path | None = None, **options: Any) -> Run:
         """Run a playbook with extra variables given as on a command line."""
@@ -197,12 +198,29 @@ def test_base_backup_is_satisfied_with_a_young_backup(backed_up: Stage) -> None:
     assert "there is backup" in backed_up.second.output
 
 
+def test_base_backup_takes_the_age_from_the_inventory_unless_one_is_given(life: Life, backed_up: Stage) -> None:
+    assert life.run("base_backup").changed_tasks == []
+    assert life.dry_run("base_backup", "backup_max_age=1s").changed == 1
+
+
 REFUSED = {
     "a bare date": (["target_time=2026-09-15"], "is a date without a time"),
     "a time cut off at the space": (["target_time=2026-09-15 14:30:00+00"], "write T between date and time"),
     "a time without offset": (["target_time=2026-09-15T14:30:00"], "add Z for UTC, or the offset"),
     "a time in the future": (["target_time=2126-09-15T14:30:00Z"], "is in the future"),
     "a time before the backup": (["target_time=2020-09-15T14:30:00Z"], "the earliest moment that can be restored is"),
+}
+
+
+@pytest.mark.usefixtures("backed_up")
+@pytest.mark.parametrize(("variables", "reason"), REFUSED.values(), ids=REFUSED.keys())
+def test_pitr_restore_refuses_before_anything_is_touched(life: Life, variables: list[str], reason: str) -> None:
+    run = life.run_in_vain("pitr_restore", *variables, expected=2)
+    assert reason in said(run)
+    assert run.changed_tasks == []
+
+
+GUARDED = {
     "two targets": (["target_time=2026-09-15T14:30:00Z", "target=latest"], "two recovery targets are given"),
     "no target": ([], "no recovery target is given"),
     "a transaction": (["target_xid=1234"], "target_xid is not supported in this version"),
@@ -215,21 +233,21 @@ REFUSED = {
 }
 
 
-@pytest.mark.usefixtures("backed_up")
-@pytest.mark.parametrize(("variables", "reason"), REFUSED.values(), ids=REFUSED.keys())
-def test_pitr_restore_refuses_before_anything_is_touched(life: Life, variables: list[str], reason: str) -> None:
-    run = life.run_in_vain("pitr_restore", *variables, expected=2)
+@pytest.mark.parametrize(("variables", "reason"), GUARDED.values(), ids=GUARDED.keys())
+def test_pitr_restore_refuses_before_it_looks_at_the_host(
+    sandbox: Sandbox, playbooks: Playbooks, variables: list[str], reason: str
+) -> None:
+    absent = Life(Cluster(sandbox, "18", "absent"), playbooks)
+    run = absent.run("pitr_restore", *variables, expected=2)
     assert reason in said(run)
-    assert run.changed_tasks == []
+    assert not [task for task in tasks(run.output, "ok") if "postgres_cluster" in task]
 
 
-@pytest.mark.usefixtures("backed_up")
-def test_pitr_restore_refuses_two_clusters_and_names_them(life: Life, sandbox: Sandbox, playbooks: Playbooks) -> None:
-    both = playbooks.inventory(life.cluster, Cluster(sandbox, life.cluster.version, "neighbour"))
-    run = life.run_in_vain("pitr_restore", "target=latest", inventory=both, expected=2)
-    assert "would restore 2 clusters: life, neighbour" in said(run)
-    assert run.changed_tasks == []
-    assert all(counts["ok"] <= 1 for counts in run.recap.values())
+def test_pitr_restore_refuses_two_clusters_and_names_them(sandbox: Sandbox, playbooks: Playbooks) -> None:
+    both = playbooks.inventory(Cluster(sandbox, "18", "one"), Cluster(sandbox, "18", "another"))
+    run = playbooks.run("pitr_restore", both, "-e", "target=latest", expected=2)
+    assert "would restore 2 clusters: one, another" in said(run)
+    assert not [task for task in tasks(run.output, "ok") if "postgres_cluster" in task]
 
 
 @pytest.mark.usefixtures("backed_up")
