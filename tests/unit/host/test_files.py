@@ -1,0 +1,212 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A crash at any moment leaves the old state or the new one, and a lock dies with its holder."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host import files
+from tests.unit.host.fakes import Killed, changes_of, killed_at
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+def test_a_file_is_durable_before_it_gets_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a b.json"
+    temporary = tmp_path / f".a b.json.{os.getpid()}.tmp"
+    done = changes_of(monkeypatch, lambda: files.write_file(str(path), "grün\udcff", 0o640))
+    assert done == [f"chmod {temporary}", f"fsync {temporary}", f"rename {temporary}", f"fsync {tmp_path}"]
+    assert path.read_bytes() == "grün".encode() + b"\xff"
+    assert mode(path) == 0o640
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("moment", [1, 2, 3, 4])
+def test_a_write_that_is_killed_leaves_one_of_two_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, after: bool
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with killed_at(monkeypatch, moment, after), pytest.raises(Killed):
+        files.write_file(str(path), "new", 0o600)
+    renamed = moment == 4 or (moment == 3 and after)
+    assert path.read_text() == ("new" if renamed else "old")
+    files.write_file(str(path), "new", 0o600)
+    assert path.read_text() == "new"
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_write_replaces_a_link_and_follows_none(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "file"
+    victim.write_text("untouched")
+    path.symlink_to(victim)
+    files.write_file(str(path), "new", 0o600)
+    assert (victim.read_text(), path.read_text(), path.is_symlink()) == ("untouched", "new", False)
+    (tmp_path / f".file.{os.getpid()}.tmp").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links"):
+        files.write_file(str(path), "newer", 0o600)
+    assert victim.read_text() == "untouched"
+
+
+def test_documents_are_written_for_people_and_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    files.write_json(str(path), {"b": 1, "a": ["ä"]}, 0o600)
+    assert path.read_text().startswith('{\n  "a"')
+    assert files.read_json(str(path)) == {"a": ["ä"], "b": 1}
+    assert files.read_json(str(tmp_path / "missing")) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is not a JSON document"),
+        ('{"a": ', "is not a JSON document"),
+        ("[1]", "holds a list, expected a JSON object"),
+        ("null", "holds a NoneType, expected"),
+    ],
+)
+def test_a_damaged_document_is_named(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(Error, match=message) as failure:
+        files.read_json(str(path))
+    assert str(path) in str(failure.value)
+
+
+def test_a_document_behind_a_link_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text(json.dumps({}))
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(OSError, match="symbolic links"):
+        files.read_json(str(tmp_path / "link"))
+
+
+@pytest.fixture
+def umask() -> object:
+    """Let the umask take away what the tests ask for."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("umask")
+def test_a_directory_gets_exactly_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    for wanted in (0o2750, 0o700):
+        files.make_directory(str(path), wanted)
+        assert mode(path) == wanted
+
+
+def test_what_is_in_the_way_of_a_directory_stays(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(0o700)
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        with pytest.raises(FileExistsError):
+            files.make_directory(str(tmp_path / name), 0o755)
+    assert mode(tmp_path / "elsewhere") == 0o700
+
+
+def test_trees_files_and_links_are_removed_and_nothing_behind_a_link(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    (tree / "sub" / "link").symlink_to(kept)
+    (tmp_path / "link").symlink_to(kept)
+    (tmp_path / "broken").symlink_to("nowhere")
+    for name in ("tree", "link", "broken", "missing"):
+        files.remove_tree(str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (kept / "file").exists()
+
+
+def test_a_tree_is_made_durable_down_to_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, outside = tmp_path / "tree", tmp_path / "outside"
+    (tree / "sub").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "file").touch()
+    for name in ("a", "sub/b"):
+        (tree / name).touch()
+    (tree / "link").symlink_to(outside)
+    (tree / "broken").symlink_to("nowhere")
+    done = changes_of(monkeypatch, lambda: files.sync_tree(str(tree)))
+    assert sorted(done) == [f"fsync {tree}", f"fsync {tree}/a", f"fsync {tree}/sub", f"fsync {tree}/sub/b"]
+
+
+def test_both_directories_of_a_rename_are_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("from", "to"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "from" / "x").touch()
+    done = changes_of(monkeypatch, lambda: files.rename(f"{tmp_path}/from/x", f"{tmp_path}/to/y"))
+    assert done == [f"rename {tmp_path}/from/x", f"fsync {tmp_path}/from", f"fsync {tmp_path}/to"]
+
+
+def test_room_is_that_of_the_nearest_parent(tmp_path: Path) -> None:
+    free = os.statvfs(tmp_path)
+    assert files.free_bytes(str(tmp_path / "not" / "there")) == pytest.approx(free.f_bavail * free.f_frsize, rel=0.2)
+
+
+HOLD = """
+import sys
+from ansible_collections.pgark.postgres.plugins.module_utils._host.files import locked
+with locked(sys.argv[1], "a test"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> str:
+    """Provide the path of a lock that nobody holds."""
+    return str(tmp_path / "lock")
+
+
+def test_a_lock_names_its_holder_and_dies_with_it(lock: str) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, lock],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        name = os.uname().nodename
+        with (
+            pytest.raises(Busy, match=f"{lock} is held by a test, process {holder.pid} on {name}\nHINT: wait"),
+            files.locked(lock, "another"),
+        ):
+            pytest.fail("two hold the lock")
+        holder.kill()
+    with files.locked(lock, "another"):
+        assert Path(lock).read_text() == f"another, process {os.getpid()} on {name}\n"
+
+
+def test_a_lock_is_held_as_long_as_a_program_that_inherited_it_runs(lock: str) -> None:
+    with files.locked(lock, "a backup") as descriptor:
+        program = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(descriptor,))
+    with program, pytest.raises(Busy, match="a backup"), files.locked(lock, "another"):
+        pytest.fail("two hold the lock")
+    with files.locked(lock, "another"):
+        pass
+
+
+def test_a_lock_behind_a_link_is_refused(lock: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("untouched")
+    Path(lock).symlink_to("victim")
+    with pytest.raises(OSError, match="symbolic links"), files.locked(lock, "x"):
+        pytest.fail("a link was followed")
+    assert (tmp_path / "victim").read_text() == "untouched"

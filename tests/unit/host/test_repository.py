@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is in a repository is seen as it is; partial, foreign and linked things are not taken for more than that."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, carry_out
+from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from tests.unit.core.examples import IDENTITY, NOON, backup
+from tests.unit.host.fakes import Killed, killed_at
+
+SEGMENT = "0000000100000000000000"
+
+
+def lay_out(layout: Layout) -> int:
+    """Bring a repository into its wanted state, and tell how many steps that took."""
+    access = (current_user(), None, 0o750)
+    plan = plan_repository(layout, repository.observe(layout), IDENTITY, access, "an-id")
+    for step in plan.steps:
+        carry_out(step, Host(CommandRunner()))
+    return len(plan.steps)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """Provide a repository on a path with a space, with one cluster."""
+    layout = Layout(str(tmp_path / "pg ark"), "main")
+    lay_out(layout)
+    return layout
+
+
+def put(path: str, content: str = "", arrived: float = NOON.timestamp()) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Path(path).write_text(content)
+    os.utime(path, (arrived, arrived))
+
+
+def put_segment(layout: Layout, number: int, suffix: str = "", arrived: float = 0) -> None:
+    put(layout.wal_file(f"{SEGMENT}{number:02X}") + suffix, "WAL", NOON.timestamp() + arrived)
+
+
+def put_backup(layout: Layout, label: str, place: str | None = None) -> None:
+    put(f"{place or layout.backup(label)}/backup.json", json.dumps(backup(label, 0, 3).as_document()))
+
+
+def test_a_repository_is_laid_out_once(layout: Layout) -> None:
+    assert lay_out(layout) == 0
+    assert repository.require(layout) == IDENTITY
+    assert repository.known_major(layout) == 17
+    assert oct(os.stat(layout.wal).st_mode)[-4:] == "0750"
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("moment", range(1, 21))
+def test_laying_out_can_be_killed_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: int, after: bool
+) -> None:
+    layout = Layout(str(tmp_path / "repository"), "main")
+    with killed_at(monkeypatch, moment, after), pytest.raises(Killed):
+        lay_out(layout)
+    lay_out(layout)
+    assert repository.require(layout) == IDENTITY
+    assert sorted(os.listdir(layout.directory)) == ["backup", "cluster.json", "wal"]
+
+
+def test_nothing_is_seen_where_nothing_is(tmp_path: Path) -> None:
+    found = repository.observe(Layout(str(tmp_path / "x"), "main"))
+    assert {entry.kind for entry in found.entries.values()} == {"missing"}
+    assert (found.marker, found.identity, found.foreign_content) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "foreign"), [("lost+found", False), (".repository.json.1.tmp", False), ("data", True)]
+)
+def test_what_a_fresh_file_system_holds_is_not_foreign(tmp_path: Path, name: str, foreign: bool) -> None:
+    (tmp_path / name).mkdir()
+    assert repository.observe(Layout(str(tmp_path), "main")).foreign_content is foreign
+
+
+def test_kinds_modes_and_owners_are_those_of_the_thing_itself(layout: Layout, tmp_path: Path) -> None:
+    os.rename(layout.wal, tmp_path / "wal")
+    os.symlink(tmp_path / "wal", layout.wal)
+    os.rmdir(layout.backups)
+    os.mkfifo(layout.backups, 0o600)
+    entries = repository.observe(layout).entries
+    assert [entries[path].kind for path in (layout.wal, layout.backups, layout.marker)] == ["link", "other", "file"]
+    assert (entries[layout.backups].mode, entries[layout.backups].owner) == (0o600, current_user())
+
+
+def test_an_unmounted_repository_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Error, match=r"is not a repository: it has no repository.json\nHINT: if it is a mount point"):
+        repository.require(Layout(str(tmp_path), "main"))
+
+
+def test_a_cluster_that_is_not_there_is_refused(layout: Layout) -> None:
+    with pytest.raises(Error, match="holds nothing of a cluster 'other'"):
+        repository.require(Layout(layout.repository, "other"))
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o751, 0o752, 0o754])
+@pytest.mark.parametrize("place", ["repository", "directory", "backups", "wal"])
+def test_a_repository_that_is_open_to_others_is_refused(layout: Layout, place: str, mode: int) -> None:
+    os.chmod(getattr(layout, place), mode)
+    with pytest.raises(Error, match=f"{getattr(layout, place)} has mode {mode:04o}, expected one closed to others"):
+        repository.read_catalog(layout)
+
+
+@pytest.mark.parametrize("place", ["directory", "backups", "wal"])
+def test_a_linked_directory_is_refused(layout: Layout, tmp_path: Path, place: str) -> None:
+    path = getattr(layout, place)
+    os.rename(path, tmp_path / "moved")
+    os.symlink(tmp_path / "moved", path)
+    with pytest.raises(Error, match=f"{path} is a link, expected a directory"):
+        repository.read_catalog(layout)
+
+
+def test_a_repository_of_another_format_is_refused(layout: Layout) -> None:
+    Path(layout.marker).write_text('{"format": 2}')
+    with pytest.raises(InvalidValue, match=r"repository.json has format 2, expected 1"):
+        repository.require(layout)
+
+
+def test_published_backups_are_listed_oldest_first_and_nothing_else(layout: Layout, tmp_path: Path) -> None:
+    for number, label in ((2, "b"), (1, "a")):
+        put(f"{layout.backup(label)}/backup.json", json.dumps(backup(label, number, 3).as_document()))
+    put_backup(layout, "half", layout.partial("half"))
+    put_backup(layout, "linked", str(tmp_path / "elsewhere"))
+    os.symlink(tmp_path / "elsewhere", layout.backup("linked"))
+    put(f"{layout.backups}/a-file")
+    os.mkdir(layout.backup("empty"))
+    assert [found.label for found in repository.read_catalog(layout).backups] == ["a", "b"]
+
+
+def test_segments_of_every_compression_are_joined_and_foreign_files_are_not(layout: Layout, tmp_path: Path) -> None:
+    for number, suffix in ((3, ""), (4, ".zst"), (5, ".lz4"), (6, ".gz"), (6, ".zst"), (8, ".zst")):
+        put_segment(layout, number, suffix, arrived=number)
+    directory = os.path.dirname(layout.wal_file(f"{SEGMENT}07"))
+    for name in (
+        f"{SEGMENT}07.partial",
+        f"{SEGMENT}07.tmp",
+        f".{SEGMENT}07.zst.1",
+        f"{SEGMENT}03.00000028.backup",
+        "x",
+    ):
+        put(f"{directory}/{name}")
+    put(str(tmp_path / "real"))
+    os.symlink(tmp_path / "real", f"{directory}/{SEGMENT}07")
+    os.mkdir(f"{directory}/{SEGMENT}07.zst")
+    runs = repository.read_catalog(layout).wal
+    assert [(str(run.first)[-2:], str(run.last)[-2:], run.archived.timestamp() - NOON.timestamp()) for run in runs] == [
+        ("03", "06", 6.0),
+        ("08", "08", 8.0),
+    ]
+
+
+def test_histories_are_read_where_they_are_files(layout: Layout, tmp_path: Path) -> None:
+    put(f"{layout.wal}/00000002.history", "1\t0/5000000\tat restore point \udcff".encode(errors="replace").decode())
+    put(f"{layout.wal}/0000000B.history.tmp", "1\t0/5000000\t")
+    put(str(tmp_path / "real"), "1\t0/5000000\tx")
+    os.symlink(tmp_path / "real", f"{layout.wal}/0000000A.history")
+    assert list(repository.read_catalog(layout).paths) == [2]
+
+
+@pytest.mark.parametrize("suffix", ["", ".zst", ".lz4", ".gz"])
+def test_a_segment_is_found_under_any_compression(layout: Layout, suffix: str) -> None:
+    assert not repository.has_segment(layout, f"{SEGMENT}03")
+    put_segment(layout, 3, suffix)
+    assert repository.has_segment(layout, f"{SEGMENT}03")
+    assert not repository.has_segment(layout, f"{SEGMENT}04")
+
+
+def test_an_unfinished_segment_is_not_there(layout: Layout) -> None:
+    put_segment(layout, 3, ".tmp")
+    put_segment(layout, 3, ".partial")
+    assert not repository.has_segment(layout, f"{SEGMENT}03")
+
+
+def test_leftovers_are_the_hidden_partial_directories(layout: Layout) -> None:
+    for name in (".b.partial", ".a.partial", "c.partial", ".hidden", "backup"):
+        os.mkdir(f"{layout.backups}/{name}")
+    assert repository.leftovers(layout) == [f"{layout.backups}/.a.partial", f"{layout.backups}/.b.partial"]

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A restore is staged on a real file system, killed everywhere and run again until it is done."""
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+    HELD_CONTROL,
+    RECORD,
+    RestoreRecord,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, killed_at
+from tests.unit.host.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, SyntheticBackup, contents, fill
+
+RECORDED = RestoreRecord(Target().as_dict(), "monday", "main", "73", "/data.before-x")
+
+
+def test_staging_begins_with_its_record(tmp_path: Path) -> None:
+    staging = tmp_path / "data.restore"
+    restore.begin(str(staging), RECORDED)
+    assert os.listdir(staging) == [RECORD]
+    assert read_record(str(staging)) == RECORDED
+    assert stat.S_IMODE(staging.stat().st_mode) == 0o700
+
+
+def test_a_directory_that_is_not_ours_is_not_taken_for_staging(tmp_path: Path) -> None:
+    fill(tmp_path, {"data.restore/precious": "x"})
+    with pytest.raises(Error, match=r"data.restore is in the way: it holds 'precious' and no record"):
+        restore.begin(f"{tmp_path}/data.restore", RECORDED)
+    assert (tmp_path / "data.restore/precious").exists()
+
+
+def stage_again(staging: str, record: RestoreRecord) -> None:
+    """Begin as a plan would: what has a record is discarded first."""
+    left = read_record(staging) if os.path.isdir(staging) else None
+    if left is not None:
+        restore.discard(staging, left.places)
+    restore.begin(staging, record)
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_beginning_that_is_killed_converges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool) -> None:
+    moments = len(changes_of(monkeypatch, lambda: restore.begin(f"{tmp_path}/counted", RECORDED)))
+    for moment in range(1, moments + 1):
+        staging = str(tmp_path / f"{moment}.restore")
+        with killed_at(monkeypatch, moment, after), pytest.raises(Killed):
+            restore.begin(staging, RECORDED)
+        stage_again(staging, RECORDED)
+        assert os.listdir(staging) == [RECORD]
+        assert read_record(staging) == RECORDED
+
+
+def test_a_record_that_another_process_was_writing_is_cleared_away(tmp_path: Path) -> None:
+    fill(tmp_path, {f"data.restore/.{RECORD}.1.tmp": "{"})
+    restore.begin(f"{tmp_path}/data.restore", RECORDED)
+    assert os.listdir(tmp_path / "data.restore") == [RECORD]
+
+
+def staged(tmp_path: Path, name: str) -> tuple[Path, RestoreRecord]:
+    """Make a staging directory with a tablespace outside."""
+    staging, outside = tmp_path / name, tmp_path / f"{name} tablespace"
+    record = replace(RECORDED, places=(str(outside),))
+    restore.begin(str(staging), record)
+    fill(staging, {"PG_VERSION": "17", "base/1": "x", HELD_CONTROL: "x", "pgark.before-x/PG_VERSION": "an earlier one"})
+    fill(outside, {"PG_17/1": "x"})
+    return staging, record
+
+
+def test_staging_is_marked_complete_after_everything_is_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staging, record = staged(tmp_path, "staging")
+    complete = replace(record, complete=True)
+    done = changes_of(monkeypatch, lambda: restore.finish(str(staging), complete, None))
+    marked = next(number for number, change in enumerate(done) if change.startswith("rename "))
+    for path in (*staging.rglob("*"), *Path(record.places[0]).rglob("*"), staging, Path(record.places[0])):
+        assert f"fsync {path}" in done[:marked]
+    entries = ("PG_VERSION", "base", "global", RECORD)
+    assert read_record(str(staging)) == replace(complete, inode=staging.stat().st_ino, entries=entries)
+
+
+def test_for_a_mount_point_the_record_names_the_mount_point(tmp_path: Path) -> None:
+    staging, record = staged(tmp_path, "pgark.restore")
+    restore.finish(str(staging), record, str(tmp_path))
+    found = read_record(str(staging))
+    assert found is not None
+    assert found.inode == tmp_path.stat().st_ino
+
+
+def test_finishing_that_is_killed_is_complete_or_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted, record = staged(tmp_path, "counted")
+    moments = len(changes_of(monkeypatch, lambda: restore.finish(str(counted), record, None)))
+    states = []
+    for moment in range(1, moments + 1):
+        staging, record = staged(tmp_path, f"staging {moment}")
+        with killed_at(monkeypatch, moment), pytest.raises(Killed):
+            restore.finish(str(staging), replace(record, complete=True), None)
+        left = read_record(str(staging))
+        assert left is not None
+        assert left.places == record.places
+        states.append(left.complete)
+        stage_again(str(staging), RECORDED)
+        assert os.listdir(staging) == [RECORD]
+        assert not os.path.exists(record.places[0])
+    assert states == [False] * (moments - 1) + [True]
+
+
+def test_discarding_that_is_killed_never_forgets_a_directory_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted, record = staged(tmp_path, "counted")
+    moments = len(changes_of(monkeypatch, lambda: restore.discard(str(counted), record.places)))
+    assert not counted.exists()
+    for moment in range(1, moments + 1):
+        staging, record = staged(tmp_path, f"staging {moment}")
+        with killed_at(monkeypatch, moment), pytest.raises(Killed):
+            restore.discard(str(staging), record.places)
+        left = read_record(str(staging)) if staging.exists() else None
+        assert left == record or not os.path.exists(record.places[0])
+        stage_again(str(staging), RECORDED)
+        assert os.listdir(staging) == [RECORD]
+        assert not os.path.exists(record.places[0])
+
+
+@pytest.mark.parametrize("compression", SUFFIXES)
+def test_a_backup_is_unpacked_so_that_it_cannot_start(tmp_path: Path, compression: str) -> None:
+    stored = SyntheticBackup(tmp_path / "stored", compression)
+    staging, place, wal = tmp_path / "data.restore", tmp_path / "a tablespace", tmp_path / "wal outside"
+    restore.begin(str(staging), RECORDED)
+    restore.unpack(str(stored.directory), str(staging), {"16384": str(place)}, str(wal), CommandRunner())
+    expected = {path: content for path, content in FILES.items() if path != CONTROL}
+    assert {path: (staging / path).read_bytes() for path in expected} == expected
+    assert (staging / HELD_CONTROL).read_bytes() == FILES[CONTROL]
+    assert not (staging / CONTROL).exists()
+    assert os.readlink(staging / "pg_tblspc/16384") == str(place)
+    assert {path: (place / path).read_bytes() for path in TABLESPACE} == TABLESPACE
+    assert os.readlink(staging / "pg_wal") == str(wal)
+    assert sorted(os.listdir(wal)) == [SEGMENT, "archive_status"]
+    assert stat.S_IMODE((staging / "base").stat().st_mode) == 0o700
+
+
+def test_wal_stays_inside_where_it_was_inside(tmp_path: Path) -> None:
+    stored = SyntheticBackup(tmp_path / "stored")
+    restore.begin(f"{tmp_path}/staging", RECORDED)
+    restore.unpack(str(stored.directory), f"{tmp_path}/staging", {}, None, CommandRunner())
+    assert sorted(os.listdir(tmp_path / "staging/pg_wal")) == [SEGMENT, "archive_status"]
+
+
+def test_the_record_of_an_earlier_restore_stays_in_the_backup(tmp_path: Path) -> None:
+    """It names directories that are in use; staging is discarded together with those that its record names."""
+    in_use, staging = tmp_path / "in use", str(tmp_path / "staging")
+    fill(in_use, {"table": "live"})
+    restore.begin(f"{tmp_path}/earlier", replace(RECORDED, complete=True, places=(str(in_use),)))
+    stored = SyntheticBackup(tmp_path / "stored")
+    stored.archives["base"][RECORD] = (tmp_path / "earlier" / RECORD).read_bytes()
+    stored.archives["base"][f"base/{RECORD}"] = b"not a record"
+    stored.pack()
+    restore.begin(staging, RECORDED)
+    restore.unpack(str(stored.directory), staging, {}, None, CommandRunner())
+    assert read_record(staging) == RECORDED
+    assert os.path.exists(f"{staging}/base/{RECORD}")
+    stage_again(staging, RECORDED)
+    assert (in_use / "table").exists()
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> SyntheticBackup:
+    """Provide a good backup."""
+    return SyntheticBackup(tmp_path / "stored")
+
+
+@pytest.fixture
+def staging(tmp_path: Path) -> str:
+    """Provide a staging directory that has no more than the control file under its other name."""
+    fill(tmp_path / "staging", {HELD_CONTROL: FILES[CONTROL].decode()})
+    return str(tmp_path / "staging")
+
+
+def test_staging_is_verified_with_postgresqls_own_tool(stored: SyntheticBackup, staging: str) -> None:
+    digest = restore.read_manifest(str(stored.directory))[1]
+    ignored = [word for path in (CONTROL, HELD_CONTROL, RECORD) for word in ("--ignore", path)]
+    options = ["--exit-on-error", "--quiet", "--manifest-path", f"{stored.directory}/backup_manifest"]
+    argv = ["/bin17/pg_verifybackup", *options, *ignored, staging]
+    runner = FakeRunner((argv, OK))
+    restore.verify(staging, str(stored.directory), digest, "/bin17", runner)
+    assert not runner.announced
+    failing = FakeRunner((argv, Result(1, "", "checksum mismatch")))
+    with pytest.raises(Error, match=r"stored is not good: .* checksum mismatch\nHINT: restore from another"):
+        restore.verify(staging, str(stored.directory), digest, "/bin17", failing)
+
+
+def test_a_manifest_that_was_edited_is_not_believed(stored: SyntheticBackup, staging: str) -> None:
+    digest = restore.read_manifest(str(stored.directory))[1]
+    stored.archives["base"]["PG_VERSION"] = b"18\n"
+    stored.write_manifest()
+    with pytest.raises(Error, match=r"backup_manifest was changed: its SHA-256 is .*, backup.json says"):
+        restore.verify(staging, str(stored.directory), digest, "/bin17", FakeRunner())
+
+
+def test_a_control_file_that_differs_is_refused(stored: SyntheticBackup, staging: str) -> None:
+    digest = restore.read_manifest(str(stored.directory))[1]
+    (Path(staging) / HELD_CONTROL).write_bytes(b"CONTROL" * 100)
+    with pytest.raises(Error, match=r"global/pg_control of the backup differs from its manifest\nHINT: "):
+        restore.verify(staging, str(stored.directory), digest, "/bin17", FakeRunner())
+
+
+def test_recovery_is_configured_in_place_of_what_the_backup_had(tmp_path: Path) -> None:
+    fill(tmp_path, {"postgresql.auto.conf": FILES["postgresql.auto.conf"].decode(), "tablespace_map": "16384 /old\n"})
+    restore.configure(str(tmp_path), {"restore_command": "get '%f'"}, {"16384": "/new place", "16385": "/back\\slash"})
+    assert contents(tmp_path) == {
+        "postgresql.auto.conf": "work_mem = '4MB'\nrestore_command = 'get ''%f'''\n",
+        "recovery.signal": "",
+        "tablespace_map": "16384 /new place\n16385 /back\\\\slash\n",
+    }
+
+
+def test_without_tablespaces_there_is_no_map(tmp_path: Path) -> None:
+    fill(tmp_path, {"postgresql.auto.conf": ""})
+    restore.configure(str(tmp_path), {}, {})
+    assert sorted(os.listdir(tmp_path)) == ["postgresql.auto.conf", "recovery.signal"]
+
+
+def test_only_missing_configuration_is_restored(tmp_path: Path) -> None:
+    backup, target = tmp_path / "backup", tmp_path / "etc/17 main"
+    fill(backup, {"config/postgresql.conf": "from the backup", "config/conf.d/a.conf": "a", "base.tar": ""})
+    fill(target, {"pg_hba.conf": "here", "conf.d/a.conf": "edited"})
+    wanted = {"pg_hba.conf": "here", "postgresql.conf": "from the backup", "conf.d/a.conf": "edited"}
+    for source in ("backup", "without"):
+        restore.restore_configuration(str(tmp_path / source), str(target))
+        assert contents(target) == wanted
+
+
+def test_the_control_file_is_released_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, {HELD_CONTROL: "new"})
+    wanted = [f"rename {tmp_path}/{HELD_CONTROL}", f"fsync {tmp_path}/global"]
+    assert changes_of(monkeypatch, lambda: restore.release_control(str(tmp_path))) == wanted
+    assert changes_of(monkeypatch, lambda: restore.release_control(str(tmp_path))) == []
+    assert contents(tmp_path) == {CONTROL: "new"}

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""No WAL that only the old data directory holds is lost, and none that it does not hold is made up."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import WalSaver
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
+from tests.unit.host.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
+from tests.unit.host.synthetic import TINY, name_of, segment
+
+
+class OldWal:
+    """An old data directory with WAL, a staging directory, and a repository."""
+
+    def __init__(self, top: Path) -> None:
+        self.old, self.new = top / "old data", top / "new data"
+        self.layout = Layout(str(top / "repository"), "main")
+        for path in (self.old / "pg_wal/archive_status", self.new / "pg_wal"):
+            path.mkdir(parents=True)
+
+    def put(self, number: int, content: bytes, ready: bool = False) -> str:
+        """Write a segment of the old data directory; gives its name."""
+        name = name_of(number)
+        (self.old / "pg_wal" / name).write_bytes(content)
+        if ready:
+            (self.old / f"pg_wal/archive_status/{name}.ready").touch()
+        return name
+
+    def archive(self, name: str) -> None:
+        """Put a file into the repository."""
+        place = Path(self.layout.wal_file(name) + ".zst")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch()
+
+    def push(self, name: str) -> list[str]:
+        """The call of pgark-wal for a segment."""
+        return ["/opt/pgark-wal", "push", "--repository", self.layout.repository, "--cluster", "main", f"pg_wal/{name}"]
+
+    def save(self, *announced: tuple[list[str], Result | Act]) -> list[str]:
+        """Save, and list what the new directory has."""
+        runner = FakeRunner(*announced)
+        WalSaver(str(self.old), str(self.new), self.layout, "/opt/pgark-wal", runner).run()
+        assert not runner.announced
+        return sorted(os.listdir(self.new / "pg_wal"))
+
+
+@pytest.fixture
+def wal(tmp_path: Path) -> OldWal:
+    """Provide an old data directory without WAL."""
+    return OldWal(tmp_path)
+
+
+def test_a_segment_that_waits_is_archived_and_not_copied(wal: OldWal) -> None:
+    name = wal.put(3, segment(3), ready=True)
+
+    def push(directory: str | None) -> Result:
+        assert directory == str(wal.old)
+        wal.archive(name)
+        return OK
+
+    assert wal.save((wal.push(name), push)) == []
+
+
+def test_a_segment_that_cannot_be_archived_is_copied_whole(wal: OldWal) -> None:
+    name = wal.put(3, segment(3), ready=True)
+    assert wal.save((wal.push(name), Result(1, "", "no room"))) == [name]
+    assert (wal.new / "pg_wal" / name).read_bytes() == segment(3)
+
+
+def test_segments_are_archived_in_their_order(wal: OldWal) -> None:
+    names = [wal.put(number, segment(number), ready=True) for number in (0x10, 0x2, 0xA)]
+    assert wal.save(*((wal.push(name), Result(1, "", "")) for name in sorted(names))) == sorted(names)
+
+
+def test_the_segment_being_written_is_copied(wal: OldWal) -> None:
+    name, history = wal.put(4, segment(4)), "00000002.history"
+    (wal.old / "pg_wal" / history).write_text("1\t0/1\tx")
+    assert wal.save() == [name, history]
+
+
+@pytest.mark.parametrize("content", [segment(5, written=1), b"", b"short", bytes(TINY)])
+def test_a_recycled_segment_is_not_copied(wal: OldWal, content: bytes) -> None:
+    wal.put(5, content)
+    assert wal.save() == []
+
+
+def test_what_is_archived_or_staged_is_left_as_it_is(wal: OldWal) -> None:
+    wal.archive(wal.put(3, segment(3)))
+    staged_already = wal.put(4, segment(4))
+    (wal.new / "pg_wal" / staged_already).write_text("from the backup")
+    for name in ("x", f"{name_of(6)}.partial", f"{name_of(6)}.00000028.backup"):
+        (wal.old / "pg_wal" / name).touch()
+    assert wal.save() == [staged_already]
+    assert (wal.new / "pg_wal" / staged_already).read_text() == "from the backup"
+
+
+def test_a_saved_segment_is_durable_before_it_has_its_name(wal: OldWal, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = wal.new / "pg_wal" / wal.put(4, segment(4))
+    done = changes_of(monkeypatch, wal.save)
+    assert done == [f"fsync {place}.saving", f"rename {place}.saving", f"fsync {wal.new}/pg_wal"]
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_saving_that_is_killed_converges(wal: OldWal, monkeypatch: pytest.MonkeyPatch, moment: int) -> None:
+    name = wal.put(4, segment(4))
+    with killed_at(monkeypatch, moment), pytest.raises(Killed):
+        wal.save()
+    assert wal.save() == [name]
+    assert (wal.new / "pg_wal" / name).read_bytes() == segment(4)
+
+
+def test_an_old_directory_without_wal_has_nothing_to_save(wal: OldWal) -> None:
+    (wal.old / "pg_wal/archive_status").rmdir()
+    (wal.old / "pg_wal").rmdir()
+    assert wal.save() == []
