@@ -156,7 +156,7 @@ def choose_compression(wanted: str, available: frozenset[str]) -> str:
     if wanted not in usable:
         raise InvalidValue(
             f"compression {wanted} is not available here; found: {', '.join(sorted(usable))}",
-            f"install the program {wanted}, or choose another compression",
+            f"it takes the program {wanted}, and for a backup a server built with it; or choose another compression",
         )
     return wanted
 

@@ -29,7 +29,8 @@ def archiving_problems(server: Server, layout: Layout) -> list[str]:
         return [obstacle]
     archiver = server.archiver()
     if archiver.failing:
-        return [f"the last attempt to archive {archiver.failed_segment} failed at {archiver.failed_time}"]
+        failed = f"the last attempt to archive {archiver.failed_segment} failed at {archiver.failed_time}"
+        return [f"{failed}; the server's log says why"]
     return []
 
 
