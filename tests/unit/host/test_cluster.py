@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A data directory is taken for what it is, in every state that a crash can leave it in."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+    HELD_CONTROL,
+    RECORD,
+    DataDirectory,
+    Place,
+    RestoreRecord,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host import cluster
+from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
+from tests.unit.host.fakes import FakeRunner
+from tests.unit.host.synthetic import fill
+
+IDENTIFIER = "7301234567890123456"
+CONTROL_DATA = f"Database system identifier:  {IDENTIFIER}\nBytes per WAL segment:  1048576\n"
+DATA = {"PG_VERSION": "17\n", CONTROL: "x"}
+RECORDED = RestoreRecord(Target().as_dict(), "monday", "main", "73", "/data.before-x", complete=True)
+
+
+def answering(data: Path, *results: Result) -> FakeRunner:
+    return FakeRunner(*((["/bin17/pg_controldata", "-D", str(data)], result) for result in results))
+
+
+def observe(data: Path, result: Result | None = None) -> DataDirectory:
+    runner = answering(data.resolve(), *([] if result is None else [result]))
+    found = cluster.observe_directory(str(data), "/bin17", runner)
+    assert not runner.announced
+    return found
+
+
+def note(directory: Path, record: RestoreRecord) -> None:
+    fill(directory, {RECORD: json.dumps(cluster.record_document(record))})
+
+
+def inode(path: Path) -> int:
+    return path.stat().st_ino
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Provide the path of a data directory that is not there."""
+    return tmp_path / "pg data"
+
+
+def test_a_cluster_is_known_by_its_control_file(data: Path) -> None:
+    fill(data, DATA)
+    found = observe(data, Result(0, CONTROL_DATA, ""))
+    assert (found.kind, found.system_identifier) == ("cluster", IDENTIFIER)
+    assert (found.staged, found.record, found.postmaster, found.mount_point) == (None, None, None, False)
+    assert found.free_bytes > 0
+
+
+@pytest.mark.parametrize("result", [Result(1, "", "could not read"), Result(0, "nothing of use", "")])
+def test_a_control_file_that_cannot_be_read_makes_no_cluster(data: Path, result: Result) -> None:
+    fill(data, DATA)
+    found = observe(data, result)
+    assert (found.kind, found.system_identifier) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("files", "kind"),
+    [({}, "empty"), ({"lost+found/x": ""}, "empty"), ({"notes.txt": ""}, "unknown"), ({"PG_VERSION": "17"}, "unknown")],
+)
+def test_a_directory_without_a_control_file_is_told_apart_by_its_content(
+    data: Path, files: dict[str, str], kind: str
+) -> None:
+    data.mkdir()
+    fill(data, files)
+    assert observe(data).kind == kind
+
+
+def test_what_is_missing_may_have_been_staged(data: Path) -> None:
+    assert observe(data).kind == "missing"
+    note(data.with_name("pg data.restore"), RECORDED)
+    found = observe(data)
+    assert (found.kind, found.staged) == ("missing", RECORDED)
+
+
+def test_a_link_is_resolved_and_everything_else_is_beside_its_target(data: Path, tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    data.symlink_to(real)
+    found = observe(data)
+    assert (found.path, found.real_path, found.staging) == (str(data), str(real), f"{real}.restore")
+
+
+def test_a_record_counts_in_the_directory_it_was_made_for_only(data: Path) -> None:
+    fill(data, DATA)
+    for made_for, counts in ((inode(data), True), (inode(data) + 1, False)):
+        note(data, replace(RECORDED, inode=made_for))
+        record = observe(data, Result(0, CONTROL_DATA, "")).record
+        assert (record is not None) is counts
+
+
+def test_a_switch_before_its_last_step_is_unfinished(data: Path) -> None:
+    fill(data, {"PG_VERSION": "17", HELD_CONTROL: "x"})
+    assert observe(data).kind == "unknown"
+    note(data, replace(RECORDED, inode=inode(data)))
+    found = observe(data)
+    assert (found.kind, found.system_identifier) == ("unfinished", "73")
+
+
+def test_directories_outside_are_found_behind_their_links(data: Path, tmp_path: Path) -> None:
+    fill(data, {**DATA, "pg_tblspc/not a link": ""})
+    for name in ("wal", "a tablespace"):
+        (tmp_path / name).mkdir()
+    (data / "pg_wal").symlink_to(tmp_path / "wal")
+    (data / "pg_tblspc/16384").symlink_to(tmp_path / "a tablespace")
+    found = observe(data, Result(0, CONTROL_DATA, ""))
+    assert found.wal == Place(f"{tmp_path}/wal", beside=True)
+    assert found.tablespaces == {"16384": Place(f"{tmp_path}/a tablespace", beside=True)}
+
+
+def test_wal_inside_is_no_place_of_its_own(data: Path) -> None:
+    fill(data, {**DATA, "pg_wal/x": ""})
+    assert observe(data, Result(0, CONTROL_DATA, "")).wal is None
+
+
+def test_the_identity_comes_from_two_files(data: Path) -> None:
+    assert cluster.observe_identity(str(data), "/bin17", FakeRunner()) is None
+    fill(data, {"PG_VERSION": "17\n"})
+    assert cluster.observe_identity(str(data), "/bin17", FakeRunner()) is None
+    fill(data, DATA)
+    found = cluster.observe_identity(str(data), "/bin17", answering(data, Result(0, CONTROL_DATA, "")))
+    assert found is not None
+    assert (found.system_identifier, found.version, found.wal_segment_size) == (IDENTIFIER, 170000, 1048576)
+
+
+@pytest.mark.parametrize("text", ["", "seventeen", "9.6"])
+def test_a_version_that_is_none_is_an_error(data: Path, text: str) -> None:
+    assert cluster.major_version(str(data)) is None
+    fill(data, {"PG_VERSION": text})
+    with pytest.raises(Error, match=f"{data}/PG_VERSION does not hold a version number"):
+        cluster.major_version(str(data))
+
+
+def test_the_end_of_the_log_is_quoted(tmp_path: Path) -> None:
+    log = tmp_path / "a log"
+    log.write_bytes(b"\xff\n" + b"".join(b"line %d\n" % number for number in range(20000)))
+    assert cluster.server_log(str(tmp_path), str(log), lines=2) == "line 19998\nline 19999"
+    assert "no log file found" in cluster.server_log(str(tmp_path), None)
+    with pytest.raises(
+        CommandFailed, match=r"^it failed\nthe server's log ends with:\n(line \d+\n){19}line 19999\nHINT: h"
+    ):
+        with cluster.quoting_log(str(tmp_path), str(log)):
+            raise CommandFailed("it failed", "h")
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_log_of_the_collector_is_found(tmp_path: Path, inside: bool) -> None:
+    data, name = tmp_path / "data", "log/postgresql-Sat.log" if inside else f"{tmp_path}/outside.log"
+    fill(data, {"current_logfiles": f"stderr {name}\ncsvlog other.csv\n"})
+    fill(data, {os.path.relpath(data / name, data): "FATAL:  oh\n"})
+    assert cluster.server_log(str(data), None) == "FATAL:  oh"
+
+
+def test_configuration_is_missing_when_its_main_file_is(tmp_path: Path) -> None:
+    directory = str(tmp_path)
+    assert cluster.missing_configuration(None) is None
+    assert cluster.missing_configuration(directory) == directory
+    assert cluster.configuration_found(directory) == []
+    (tmp_path / "postgresql.conf").touch()
+    assert cluster.missing_configuration(directory) is None
+    assert cluster.configuration_found(directory) == [f"{directory}/postgresql.conf"]
