@@ -105,7 +105,7 @@ staging_directory:
   returned: always
   type: str
 previous_directory:
-  description: Where the replaced data is kept, or will be; null when there is none.
+  description: Where the replaced data is kept, or will be. There is nothing when no data was there to replace.
   returned: always
   type: str
 steps:
@@ -166,7 +166,8 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     """Plan the state that is asked for."""
     options, layout = task.options, task.layout
     if options["state"] == "restored":
-        return plan_switch(directory, request, layout, missing_configuration(options["config_directory"]))
+        missing = missing_configuration(options["config_directory"], directory.real_path)
+        return plan_switch(directory, request, layout, missing)
     if request.staged(directory) or (request.in_place(directory) and not options["force"]):
         return Plan()
     target, now = request.target, datetime.now(timezone.utc)

@@ -55,6 +55,33 @@ def test_a_deleted_data_directory_comes_back(recoverable: Recoverable) -> None:
     assert recoverable.cluster.value(SUM) == expected
 
 
+def test_configuration_outside_the_data_directory_comes_back_when_it_is_missing(recoverable: Recoverable) -> None:
+    cluster = recoverable.cluster
+    elsewhere = recoverable.sandbox.directory(cluster.home / "etc" / "main")
+    cluster.stop()
+    for name in ("postgresql.conf", "pg_hba.conf", "pg_ident.conf"):
+        (cluster.data_directory / name).rename(elsewhere / name)
+    with (elsewhere / "postgresql.conf").open("a") as configuration:
+        configuration.write(f"hba_file = '{elsewhere}/pg_hba.conf'\nident_file = '{elsewhere}/pg_ident.conf'\n")
+    outside = {"config_file": elsewhere / "postgresql.conf"}
+    recoverable.run("postgres_server", state="started", **outside)
+    moment, expected = write_history(recoverable)
+    recoverable.switch()
+    cluster.kill()
+    shutil.rmtree(cluster.data_directory)
+    before = tree(elsewhere)
+    shutil.rmtree(elsewhere)
+    target = {"target_time": moment, "program": recoverable.program, "config_directory": elsewhere}
+    recoverable.run("pitr_restore", state="staged", **target)
+    recoverable.run("pitr_restore", state="restored", **target)
+    assert {name: entry.content for name, entry in tree(elsewhere).items()} == {
+        name: entry.content for name, entry in before.items()
+    }
+    recoverable.run("postgres_server", state="started", **outside)
+    recoverable.wait_for_target()
+    assert cluster.value(SUM) == expected
+
+
 def test_latest_restores_all_that_was_archived(recoverable: Recoverable) -> None:
     write_history(recoverable)
     everything = recoverable.cluster.value(SUM)

@@ -111,9 +111,11 @@ def bin_directory_for(data_directory: str, given: str | None, fallback_major: in
     return given if given is not None else find_bin_directory(major_version(data_directory) or fallback_major)
 
 
-def missing_configuration(directory: str | None) -> str | None:
-    """Give a directory of configuration outside PGDATA if its main file is missing there."""
-    return directory if directory is not None and not os.path.exists(f"{directory}/postgresql.conf") else None
+def missing_configuration(directory: str | None, data_directory: str) -> str | None:
+    """Give a directory of configuration if it is outside PGDATA, and its main file is missing there."""
+    if directory is None or os.path.realpath(directory) == data_directory:
+        return None
+    return None if os.path.exists(f"{directory}/postgresql.conf") else directory
 
 
 def configuration_found(directory: str) -> list[str]:
