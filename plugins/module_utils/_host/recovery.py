@@ -78,7 +78,7 @@ class Watch:
     @staticmethod
     def _hint() -> str:
         return (
-            "the replaced data is untouched in the previous directory; when the log says that recovery ended before "
+            "after a restore, the replaced data is untouched in the previous directory; when recovery ended before "
             "the target, choose an earlier target_time or target=latest"
         )
 
