@@ -5,6 +5,7 @@
 
 import re
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -106,6 +107,19 @@ CURRENT = {
 )
 def test_only_what_differs_is_changed(wanted: dict[str, str | None], found: tuple[Change, ...]) -> None:
     assert changes(CURRENT, wanted) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("ON", ()),
+        ("always", (Change("archive_mode", "on", "always", True),)),
+        ("off", (Change("archive_mode", "on", "off", False),)),
+    ],
+)
+def test_what_a_restart_will_bring_counts_as_there(wanted: str, found: tuple[Change, ...]) -> None:
+    waiting = replace(CURRENT["archive_mode"], pending_restart=True, pending="On")
+    assert changes({"archive_mode": waiting}, {"archive_mode": wanted}) == found
 
 
 @pytest.mark.parametrize("value", ["on", None])

@@ -79,10 +79,11 @@ class SyntheticBackup:
         self.pack()
         self.write_manifest()
 
-    def pack(self) -> None:
-        """Write every tar file."""
+    def pack(self, padding: int = 0) -> None:
+        """Write every tar file, with some zeros more at the end."""
         for name, files in self.archives.items():
-            self.tar(name).write_bytes(self._compressed(_tar(files, with_directories=name == "base")))
+            content = _tar(files, with_directories=name == "base") + bytes(padding)
+            self.tar(name).write_bytes(self._compressed(content))
 
     def tar(self, name: str) -> Path:
         """The path of a tar file."""

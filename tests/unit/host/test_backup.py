@@ -45,6 +45,14 @@ def test_a_good_backup_is_good_in_any_compression(tmp_path: Path, compression: s
     assert found["PG_VERSION"].sha256 == hashlib.sha256(b"17\n").hexdigest()
 
 
+@pytest.mark.parametrize("compression", SUFFIXES)
+def test_a_tar_file_is_read_through_behind_its_end(tmp_path: Path, compression: str) -> None:
+    """A decompressor whose output nobody reads to the end is killed by its pipe, and never gets to its checksum."""
+    subject = SyntheticBackup(tmp_path / "x", compression)
+    subject.pack(padding=8 << 20)
+    verify(subject)
+
+
 Change = Callable[[SyntheticBackup], object]
 BASE, TBLSPC = "base", "16384"
 RELATION, OUTSIDE = "base/1/1259", next(iter(TABLESPACE))
