@@ -166,11 +166,15 @@ def test_the_log_of_the_collector_is_found(tmp_path: Path, inside: bool) -> None
     assert cluster.server_log(str(data), None) == "FATAL:  oh"
 
 
-def test_configuration_is_missing_when_its_main_file_is(tmp_path: Path) -> None:
-    directory = str(tmp_path)
-    assert cluster.missing_configuration(None) is None
-    assert cluster.missing_configuration(directory) == directory
-    assert cluster.configuration_found(directory) == []
-    (tmp_path / "postgresql.conf").touch()
-    assert cluster.missing_configuration(directory) is None
-    assert cluster.configuration_found(directory) == [f"{directory}/postgresql.conf"]
+def test_configuration_is_missing_when_it_lives_outside_and_its_main_file_is_not_there(tmp_path: Path) -> None:
+    data, outside, link = tmp_path / "data", tmp_path / "etc", tmp_path / "link"
+    outside.mkdir()
+    data.mkdir()
+    link.symlink_to(data)
+    for inside in (None, str(data), str(link)):
+        assert cluster.missing_configuration(inside, str(data)) is None
+    assert cluster.missing_configuration(str(outside), str(data)) == str(outside)
+    assert cluster.configuration_found(str(outside)) == []
+    (outside / "postgresql.conf").touch()
+    assert cluster.missing_configuration(str(outside), str(data)) is None
+    assert cluster.configuration_found(str(outside)) == [f"{outside}/postgresql.conf"]
