@@ -18,6 +18,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.killing import run_and_kill
+from tests.support.postgres import versions
 from tests.support.recoverable import Recoverable
 from tests.support.snapshots import settings, tree
 from tests.support.waiting import wait_until
@@ -25,6 +26,8 @@ from tests.support.waiting import wait_until
 # What the servers of the wheels were built with.
 COMPRESSIONS = {"17": ["gzip", "lz4", "zstd"], "18": ["gzip"]}
 SUFFIXES = {"gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}
+# For what is no matter of the server's version.
+once = pytest.mark.parametrize("version", versions()[-1:], indirect=True)
 SLOW = '#!/bin/sh\nexec "{}" --max-rate={} "$@"\n'
 
 
@@ -157,6 +160,7 @@ def test_no_backup_is_taken_where_archiving_does_not_work(recoverable: Recoverab
     assert recoverable.run("backup_info")["backups"] == []
 
 
+@once
 def test_a_backup_whose_wal_does_not_arrive_stays_invisible(backups: Backups) -> None:
     subject = backups.subject
     running = backups.start("16M", timeout=2)
@@ -172,6 +176,7 @@ def test_a_backup_whose_wal_does_not_arrive_stays_invisible(backups: Backups) ->
     assert backups.leftovers() == []
 
 
+@once
 def test_a_backup_that_is_killed_at_any_change_is_whole_or_invisible(backups: Backups) -> None:
     subject = backups.subject
     options = subject.options | {"compression": "none"}
@@ -202,6 +207,7 @@ def test_a_backup_that_is_killed_while_it_receives_files_is_removed_by_the_next(
     assert backups.leftovers() == []
 
 
+@once
 def test_one_backup_at_a_time_until_the_last_process_of_it_has_ended(backups: Backups) -> None:
     subject = backups.subject
     running = backups.start("1M")

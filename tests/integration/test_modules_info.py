@@ -15,11 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.modules import Modules
-from tests.support.postgres import Cluster
+from tests.support.postgres import Cluster, versions
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
 from tests.support.waiting import wait_until
+
+# For what is no matter of the server's version.
+once = pytest.mark.parametrize("version", versions()[-1:], indirect=True)
 
 
 @pytest.fixture
@@ -41,6 +44,7 @@ def lay_out(subject: Recoverable, path: Path, **parameters: object) -> dict[str,
     return subject.run("backup_repository", path=path, separate_filesystem="ignore", diff=True, **parameters)
 
 
+@once
 def test_a_repository_is_laid_out_once_and_its_modes_are_repaired(subject: Recoverable) -> None:
     place = subject.sandbox.directory(subject.cluster.home / """O'Neil's "archive" 100%""")
     path = place / "the repository"
@@ -76,6 +80,7 @@ def test_a_repository_is_laid_out_once_and_its_modes_are_repaired(subject: Recov
     assert not lay_out(subject, path)["changed"], "with the data gone, the repository knows whose it is"
 
 
+@once
 def test_what_is_no_repository_of_this_cluster_is_refused(subject: Recoverable, sandbox: Sandbox) -> None:
     path = sandbox.directory(subject.repository)
     foreign = sandbox.directory(path / "photographs")
