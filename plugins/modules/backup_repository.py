@@ -47,7 +47,7 @@ options:
     type: str
   mode:
     description:
-      - Mode of directories, in quotes. Files get the same without the right to execute. Others never get any right.
+      - Mode of directories, in quotes. Files get C(0640), less what the mode keeps back. Others never get any right.
     type: str
     default: "0750"
   separate_filesystem:

@@ -141,7 +141,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 def perform(task: Task) -> Result:
     """Observe the repository and the server, and take a backup if one is due."""
     layout = task.layout
-    with task.locked("base_backup") as lock, task.connect() as server:
+    with task.locked("base_backup"), task.connect() as server:
         request = requested(task, server)
         catalog, now = read_catalog(layout), server.now()
         problems = archiving_problems(server, layout)
@@ -154,7 +154,6 @@ def perform(task: Task) -> Result:
             layout=layout,
             identity=catalog.identity,
             data_directory=task.data_directory,
-            lock=lock,
         )
         with quoting_log(task.data_directory, task.options["log_file"]):
             task.apply(plan, host)
@@ -170,7 +169,7 @@ def requested(task: Task, server: Server) -> BackupRequest:
     usable = server_compressions(server.version, server.configure_options()) & available_decompressors()
     compression = choose_compression(options["compression"], usable)
     max_age = None if options["max_age"] is None else parse_age(options["max_age"])
-    return BackupRequest(options["type"], options["label"], max_age, compression, options["checkpoint"])
+    return BackupRequest(options["type"], options["label"] or None, max_age, compression, options["checkpoint"])
 
 
 def main() -> None:

@@ -115,6 +115,7 @@ steps:
   elements: dict
 """
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
@@ -134,6 +135,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     missing_configuration,
     observe_directory,
+    places,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
@@ -176,6 +178,8 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     timeline = catalog.latest_timeline if target.timeline is None else target.timeline
     command = get_command(options["program"], layout.repository, layout.cluster)
     settings = {"restore_command": command, **target.settings(timeline)}
+    tablespaces = {**places(window.backup.tablespaces), **directory.tablespaces}
+    directory = replace(directory, tablespaces=tablespaces)
     return plan_staging(directory, window.backup, request, layout, settings, utc_stamp(now))
 
 

@@ -37,7 +37,14 @@ class Identity:
     def from_document(cls, document: Mapping[str, Any]) -> Identity:
         """Read the content of ``cluster.json``."""
         check_format("cluster.json", document)
-        return cls(str(document["system_identifier"]), int(document["version"]), int(document["wal_segment_size"]))
+        try:
+            return cls(str(document["system_identifier"]), int(document["version"]), int(document["wal_segment_size"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise _unreadable("cluster.json", error) from None
+
+
+def _unreadable(name: str, error: Exception) -> InvalidValue:
+    return InvalidValue(f"{name} cannot be read: {error!r}", "it was changed by hand, or damaged")
 
 
 def check_format(name: str, document: Mapping[str, Any]) -> None:
@@ -82,11 +89,14 @@ class Backup:
     def from_document(cls, document: Mapping[str, Any]) -> Backup:
         """Read the content of ``backup.json``."""
         check_format("backup.json", document)
-        values = {name: document[name] for name in cls.__dataclass_fields__}
-        for name in ("start_lsn", "stop_lsn"):
-            values[name] = Lsn.parse(values[name])
-        for name in ("start_time", "stop_time"):
-            values[name] = parse_time(values[name])
+        try:
+            values = {name: document[name] for name in cls.__dataclass_fields__}
+            for name in ("start_lsn", "stop_lsn"):
+                values[name] = Lsn.parse(values[name])
+            for name in ("start_time", "stop_time"):
+                values[name] = parse_time(values[name])
+        except (InvalidValue, KeyError, TypeError) as error:
+            raise _unreadable("backup.json", error) from None
         return cls(**values)
 
 

@@ -76,7 +76,8 @@ class Layout:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "repository", check_path("repository", self.repository))
-        check_name("cluster", self.cluster)
+        if check_name("cluster", self.cluster) == MARKER:
+            raise InvalidValue(f"a cluster cannot be called {MARKER}", "that is the repository's own file")
 
     @property
     def marker(self) -> str:

@@ -14,7 +14,7 @@ from .catalog import Identity
 from .layout import FORMAT, Layout
 from .plan import MakeDirectory, Plan, SetAccess, Step, WriteDocument
 
-_FILE_BITS = 0o666
+_FILE_BITS = 0o640
 
 
 @dataclass(frozen=True)

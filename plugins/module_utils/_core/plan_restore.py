@@ -295,10 +295,11 @@ def plan_staging(
 ) -> Plan:
     """Plan the staging directory for a restore that is neither in place nor staged.
 
+    ``directory.tablespaces`` has a place for each tablespace of the backup.
     ``settings`` are those that make the server recover to the target.
     """
     _check_space(directory, backup)
-    tablespaces = {oid: _place(directory, oid, path).renewed(stamp) for oid, path in backup.tablespaces.items()}
+    tablespaces = {oid: directory.tablespaces[oid].renewed(stamp) for oid in backup.tablespaces}
     wal = None if directory.wal is None else directory.wal.renewed(stamp)
     record = RestoreRecord(
         *(request.target.as_dict(), backup.label, request.cluster, backup.system_identifier, directory.previous(stamp)),
@@ -319,10 +320,6 @@ def plan_staging(
         {"staging_directory": None},
         {"staging_directory": staging, "backup": backup.label, "target": str(request.target)},
     )
-
-
-def _place(directory: DataDirectory, oid: str, path: str) -> Place:
-    return directory.tablespaces.get(oid) or Place(path, beside=True)
 
 
 def _check_space(directory: DataDirectory, backup: Backup) -> None:

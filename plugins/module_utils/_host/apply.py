@@ -45,8 +45,8 @@ from .tools import Connection, compression_options, pg_basebackup_cmd
 class Host:
     """What steps work with; each kind of plan needs only a part of it.
 
-    ``lock`` is the descriptor of the cluster's lock, handed on to long-running programs; ``taken`` is when the backup
-    under way was started and stopped, by the server's clock.
+    ``taken`` is when the backup under way was started and stopped, by the server's clock; ``tablespaces`` are those
+    that the server had before it.
     """
 
     runner: CommandRunner
@@ -57,8 +57,8 @@ class Host:
     identity: Identity | None = None
     data_directory: str = ""
     wal_program: str = ""
-    lock: int | None = None
     taken: list[datetime] = field(default_factory=list)
+    tablespaces: dict[str, str] = field(default_factory=dict)
 
     @property
     def server(self) -> Server:
@@ -122,9 +122,9 @@ def _take_base_backup(step: TakeBaseBackup, host: Host) -> None:
     options = compression_options(host.server.version, step.compression)
     argv = pg_basebackup_cmd(host.bin_directory, host.connection, step.path, step.label, step.checkpoint, options)
     started = host.server.now()
+    host.tablespaces.update(host.server.tablespaces())
     files.make_directory(step.path, 0o700)
-    keep_open = () if host.lock is None else (host.lock,)
-    host.runner.run(argv, environment=host.connection.environment, keep_open=keep_open)
+    host.runner.run(argv, environment=host.connection.environment)
     host.taken[:] = [started, host.server.now()]
 
 
@@ -133,7 +133,9 @@ def _verify_backup(step: VerifyBackup, host: Host) -> None:
     if host.identity is None:
         raise Error("a backup is verified for a known cluster only")
     size = host.identity.wal_segment_size
-    cluster = (host.identity.system_identifier, host.server.version, host.server.tablespaces())
+    known = {**host.tablespaces, **host.server.tablespaces()}  # one may have been created or dropped meanwhile
+    tablespaces = {oid: known[oid] for oid in backup.tar_files(step.path) if oid in known}
+    cluster = (host.identity.system_identifier, host.server.version, tablespaces)
     facts, manifest = backup.describe(
         step.path, step.label, step.type, step.compression, cluster, (host.taken[0], host.taken[1])
     )

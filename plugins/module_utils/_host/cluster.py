@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from .._core.catalog import Identity
 from .._core.plan_restore import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord
 from .._errors import CommandFailed, Error
-from .files import free_bytes, read_json
+from .files import free_bytes, read_json, tree_size
 from .processes import find_postmaster
 from .runner import CommandRunner
 from .tools import control_data, find_bin_directory
@@ -27,9 +27,10 @@ def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> D
         path, real, "missing", os.path.ismount(real), postmaster=find_postmaster(real), free_bytes=free_bytes(real)
     )
     staged = read_record(seen.staging) if os.path.isdir(seen.staging) else None
-    seen = replace(seen, staged=staged)
+    # What an outdated staging directory takes is free again before a new one is begun.
+    seen = replace(seen, staged=staged, free_bytes=seen.free_bytes + tree_size(seen.staging))
     if not os.path.isdir(real):
-        return seen
+        return replace(seen, kind="unknown") if os.path.lexists(real) else seen
     names = set(os.listdir(real)) - {os.path.basename(seen.staging), "lost+found"}
     record = read_record(real)
     if record is not None and record.inode != os.stat(real).st_ino:
@@ -86,11 +87,16 @@ def _wal_place(data_directory: str) -> Place | None:
 def _tablespaces(data_directory: str) -> dict[str, Place]:
     links = f"{data_directory}/pg_tblspc"
     names = os.listdir(links) if os.path.isdir(links) else []
-    return {name: _place(f"{links}/{name}") for name in names if os.path.islink(f"{links}/{name}")}
+    return places({name: f"{links}/{name}" for name in names if os.path.islink(f"{links}/{name}")})
 
 
-def _place(link: str) -> Place:
-    real = os.path.realpath(link)
+def places(paths: Mapping[str, str]) -> dict[str, Place]:
+    """Look where directories for the restored data of tablespaces can be made; paths and places are by oid."""
+    return {oid: _place(path) for oid, path in paths.items()}
+
+
+def _place(path: str) -> Place:
+    real = os.path.realpath(path)
     parent = os.path.dirname(real)
     return Place(real, beside=not os.path.ismount(real) and os.access(parent, os.W_OK))
 

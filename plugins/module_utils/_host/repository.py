@@ -117,17 +117,31 @@ def read_catalog(layout: Layout) -> Catalog:
     """List what the repository holds for a cluster; unfinished backups are not in it."""
     identity = require(layout)
     segments, paths = _wal(layout)
-    return Catalog(identity, tuple(_backups(layout)), wal_ranges(segments, identity.wal_segment_size), paths)
+    return Catalog(identity, tuple(_backups(layout, identity)), wal_ranges(segments, identity.wal_segment_size), paths)
 
 
-def _backups(layout: Layout) -> list[Backup]:
+def _backups(layout: Layout, identity: Identity) -> list[Backup]:
     found = []
-    for entry in os.scandir(layout.backups):
-        shown = entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-        document = read_json(f"{entry.path}/backup.json") if shown else None
+    with os.scandir(layout.backups) as entries:
+        directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for entry in directories:
+        document = None if entry.name.startswith(".") else read_json(f"{entry.path}/backup.json")
         if document is not None:
-            found.append(Backup.from_document(document))
-    return sorted(found, key=lambda backup: (backup.stop_time, backup.label))
+            backup = Backup.from_document(document)
+            _check_backup(entry.path, backup, entry.name, identity)
+            found.append(backup)
+    # By position, not by time: a clock can be set back.
+    return sorted(found, key=lambda backup: (backup.timeline, backup.stop_lsn, backup.label))
+
+
+def _check_backup(path: str, backup: Backup, name: str, identity: Identity) -> None:
+    found = (backup.label, backup.system_identifier)
+    if found != (name, identity.system_identifier):
+        raise Error(
+            f"{path}/backup.json describes backup '{found[0]}' of the cluster with system identifier {found[1]}, "
+            f"expected '{name}' of {identity.system_identifier}",
+            "move the directory away; it was put there by hand",
+        )
 
 
 def _wal(layout: Layout) -> tuple[list[tuple[SegmentName, datetime]], dict[int, TimelinePath]]:
@@ -155,7 +169,7 @@ def _segments(directory: str) -> dict[SegmentName, datetime]:
 
 def has_segment(layout: Layout, name: str) -> bool:
     """Tell whether a segment is in the repository, under any compression."""
-    return any(os.path.isfile(layout.wal_file(name) + suffix) for suffix in SUFFIXES.values())
+    return any(_entry(layout.wal_file(name) + suffix).kind == "file" for suffix in SUFFIXES.values())
 
 
 def leftovers(layout: Layout) -> list[str]:

@@ -9,6 +9,7 @@ import os
 import shutil
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from .._core.layout import Layout
@@ -64,8 +65,11 @@ def unpack(backup: str, staging: str, tablespaces: Mapping[str, str], wal: str |
 
 
 def _extract(archive: str, directory: str, runner: CommandRunner, *options: str) -> None:
-    with opened(archive, runner) as stream:
-        runner.run(tar_extract_cmd(directory, *options), source=stream)
+    try:
+        with opened(archive, runner) as stream:
+            runner.run(tar_extract_cmd(directory, *options), source=stream)
+    except CommandFailed as error:
+        raise Error(f"{archive} cannot be unpacked: {error.message}", error.hint) from None
 
 
 def _relink(link: str, target: str) -> None:
@@ -165,7 +169,8 @@ class WalSaver:
     def _save(self, name: str) -> None:
         if os.path.exists(f"{self.old}/pg_wal/archive_status/{name}.ready"):
             argv = wal_program_cmd(self.program, "push", self.layout.repository, self.layout.cluster, f"pg_wal/{name}")
-            self.runner.run(argv, check=False, directory=self.old)
+            with suppress(CommandFailed):  # a program that is missing, or refuses: then the segment is copied
+                self.runner.run(argv, directory=self.old)
         place = f"{self.new}/pg_wal/{name}"
         if not has_segment(self.layout, name) and not os.path.exists(place) and self._is_itself(name):
             temporary = f"{place}.saving"

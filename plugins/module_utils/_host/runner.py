@@ -25,7 +25,14 @@ class Result:
 
 
 class CommandRunner:
-    """Run programs with English messages and the C locale, so that their output can be parsed."""
+    """Run programs with English messages and the C locale, so that their output can be parsed.
+
+    ``keep_open`` are file descriptors that they inherit: a lock held through one of them is held until they have ended,
+    also when this process was killed before.
+    """
+
+    def __init__(self, keep_open: Sequence[int] = ()) -> None:
+        self._keep_open = tuple(keep_open)
 
     def run(
         self,
@@ -34,13 +41,11 @@ class CommandRunner:
         check: bool = True,
         environment: Mapping[str, str] | None = None,
         directory: str | None = None,
-        keep_open: Sequence[int] = (),
         source: IO[bytes] | None = None,
     ) -> Result:
         """Run a program to its end, with ``source`` (None: nothing) as its standard input.
 
-        ``keep_open`` are file descriptors that the program inherits: a lock held through one of them is held until the
-        program has ended too. Raises CommandFailed when ``check`` is true and the status is not 0.
+        Raises CommandFailed when ``check`` is true and the status is not 0.
         """
         try:
             done = subprocess.run(
@@ -52,7 +57,7 @@ class CommandRunner:
                 check=False,
                 env=_environment(environment),
                 cwd=directory,
-                pass_fds=tuple(keep_open),
+                pass_fds=self._keep_open,
             )
         except OSError as error:
             raise CommandFailed(

@@ -73,14 +73,18 @@ class Task:
             yield server
 
     @contextmanager
-    def locked(self, purpose: str) -> Iterator[int | None]:
-        """Hold the cluster's lock in its repository; in check mode nothing is locked, because nothing is written."""
+    def locked(self, purpose: str) -> Iterator[None]:
+        """Hold the cluster's lock in its repository, and let the programs that are run hold it, too.
+
+        In check mode nothing is locked, because nothing is written.
+        """
         require(self.layout)
         if self.check_mode:
-            yield None
+            yield
             return
         with locked(self.layout.lock, purpose) as descriptor:
-            yield descriptor
+            self.runner = CommandRunner([descriptor])
+            yield
 
     def apply(self, plan: Plan, host: Host) -> None:
         """Carry a plan out, unless in check mode."""

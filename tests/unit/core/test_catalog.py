@@ -145,3 +145,12 @@ def test_a_timeline_without_its_history_is_refused_with_those_that_have_one() ->
         InvalidValue, match=r"the history file 00000003.history of timeline 3 .*\nHINT: .*archived: 1, 2$"
     ):
         subject.path_to(3)
+
+
+@pytest.mark.parametrize("missing", ["label", "stop_lsn", "stop_time", "tablespaces"])
+def test_a_damaged_description_is_named(missing: str) -> None:
+    document = {name: value for name, value in BACKUP.as_document().items() if name != missing}
+    with pytest.raises(InvalidValue, match=rf"backup.json cannot be read: KeyError\('{missing}'\)\nHINT: "):
+        Backup.from_document(document)
+    with pytest.raises(InvalidValue, match=r"cluster.json cannot be read: KeyError\('version'\)\nHINT: "):
+        Identity.from_document({"format": 1, "system_identifier": "73", "wal_segment_size": SIZE})

@@ -119,3 +119,8 @@ def test_labels_are_in_utc_whatever_the_zone() -> None:
     assert default_label(moment, "full") == "20260328T235959Z-full"
     assert default_label(moment, "incremental") == "20260328T235959Z-incr"
     assert check_name("backup label", default_label(moment, "full"))
+
+
+def test_a_cluster_does_not_take_the_name_of_the_repositorys_own_file() -> None:
+    with pytest.raises(InvalidValue, match=r"a cluster cannot be called repository\.json"):
+        Layout("/srv/pgark", "repository.json")

@@ -115,7 +115,11 @@ def test_tablespaces_and_wal_outside_get_new_directories_that_the_record_names()
     directory = replace(
         RUNNING,
         wal=Place("/fast/wal", beside=True),
-        tablespaces={"16384": Place("/ts/now", beside=False), "99": Place("/ts/not in the backup", beside=True)},
+        tablespaces={
+            "16384": Place("/ts/now", beside=False),
+            "16385": Place("/ts/gone", beside=True),
+            "99": Place("/ts/not in the backup", beside=True),
+        },
     )
     plan = staging(directory, tablespaces={"16384": "/ts/then", "16385": "/ts/gone"})
     tablespaces = {"16384": f"/ts/now/data.restored-{STAMP}", "16385": f"/ts/gone.restored-{STAMP}"}

@@ -22,6 +22,7 @@ class FakeRunner(CommandRunner):
     """Answer the calls that a test announces, in their order, and fail on any other."""
 
     def __init__(self, *announced: tuple[Sequence[str], Result | Act]) -> None:
+        super().__init__()
         self.announced = list(announced)
 
     def run(
@@ -31,7 +32,6 @@ class FakeRunner(CommandRunner):
         check: bool = True,
         environment: Mapping[str, str] | None = None,
         directory: str | None = None,
-        keep_open: Sequence[int] = (),
         source: IO[bytes] | None = None,
     ) -> Result:
         assert self.announced, f"unexpected call of {argv}"

@@ -5,6 +5,7 @@
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -178,3 +179,25 @@ def test_configuration_is_missing_when_it_lives_outside_and_its_main_file_is_not
     (outside / "postgresql.conf").touch()
     assert cluster.missing_configuration(str(outside), str(data)) is None
     assert cluster.configuration_found(str(outside)) == [f"{outside}/postgresql.conf"]
+
+
+def test_a_file_in_the_place_of_a_data_directory_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("not a directory")
+    assert observe(tmp_path / "data").kind == "unknown"
+
+
+def test_what_an_outdated_staging_takes_counts_as_free(tmp_path: Path) -> None:
+    fill(tmp_path / "data.restore", {RECORD: json.dumps(cluster.record_document(RECORDED)), "base/1": "x" * 5_000_000})
+    with_staging = observe(tmp_path / "data").free_bytes
+    shutil.rmtree(tmp_path / "data.restore")
+    assert abs(with_staging - observe(tmp_path / "data").free_bytes) < 4_000_000
+
+
+def test_a_tablespace_goes_beside_its_place_where_that_is_possible(tmp_path: Path) -> None:
+    (tmp_path / "fast").mkdir()
+    found = cluster.places({"1": f"{tmp_path}/fast", "2": f"{tmp_path}/gone/too", "3": "/proc"})
+    assert found == {
+        "1": Place(f"{tmp_path}/fast", beside=True),
+        "2": Place(f"{tmp_path}/gone/too", beside=False),
+        "3": Place("/proc", beside=False),
+    }

@@ -189,3 +189,25 @@ def test_leftovers_are_the_hidden_partial_directories(layout: Layout) -> None:
     for name in (".b.partial", ".a.partial", "c.partial", ".hidden", "backup"):
         os.mkdir(f"{layout.backups}/{name}")
     assert repository.leftovers(layout) == [f"{layout.backups}/.a.partial", f"{layout.backups}/.b.partial"]
+
+
+@pytest.mark.parametrize("change", [{"label": "other"}, {"system_identifier": "7309999999999999999"}])
+def test_a_backup_that_was_copied_in_is_not_taken_for_the_clusters_own(layout: Layout, change: dict[str, str]) -> None:
+    document = {**backup("monday", 0, 3).as_document(), **change}
+    put(f"{layout.backup('monday')}/backup.json", json.dumps(document))
+    with pytest.raises(Error, match=r"monday/backup.json describes backup .*, expected 'monday' of .*\nHINT: move"):
+        repository.read_catalog(layout)
+
+
+def test_backups_are_in_the_order_of_what_they_hold_when_the_clock_was_set_back(layout: Layout) -> None:
+    for label, lsn, minutes in (("first", 3, 60), ("second", 9, 0)):
+        document = {**backup(label, minutes, 3).as_document(), "stop_lsn": f"0/{lsn}000000"}
+        put(f"{layout.backup(label)}/backup.json", json.dumps(document))
+    assert [found.label for found in repository.read_catalog(layout).backups] == ["first", "second"]
+
+
+def test_a_link_is_not_taken_for_an_archived_segment(layout: Layout) -> None:
+    put_segment(layout, 3)
+    os.symlink(layout.wal_file(f"{SEGMENT}03"), layout.wal_file(f"{SEGMENT}04"))
+    assert repository.has_segment(layout, f"{SEGMENT}03")
+    assert not repository.has_segment(layout, f"{SEGMENT}04")

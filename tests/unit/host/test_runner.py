@@ -59,7 +59,7 @@ def test_a_descriptor_is_inherited_only_when_asked_for(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as file:
         argv = python("import os, sys; os.fstat(int(sys.argv[1]))", str(file.fileno()))
         assert RUNNER.run(argv, check=False).status == 1
-        assert RUNNER.run(argv, keep_open=[file.fileno()]).status == 0
+        assert CommandRunner([file.fileno()]).run(argv).status == 0
 
 
 def test_a_filter_is_read_as_a_stream_and_its_failure_comes_at_the_end(tmp_path: Path) -> None:

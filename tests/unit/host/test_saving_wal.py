@@ -10,7 +10,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import WalSaver
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from tests.unit.host.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
 from tests.unit.host.synthetic import TINY, name_of, segment
 
@@ -119,3 +119,10 @@ def test_an_old_directory_without_wal_has_nothing_to_save(wal: OldWal) -> None:
     (wal.old / "pg_wal/archive_status").rmdir()
     (wal.old / "pg_wal").rmdir()
     assert wal.save() == []
+
+
+def test_a_segment_is_copied_when_there_is_no_program_to_archive_it_with(wal: OldWal) -> None:
+    name = wal.put(3, segment(3), ready=True)
+    runner = CommandRunner()
+    WalSaver(str(wal.old), str(wal.new), wal.layout, str(wal.old / "no pgark-wal"), runner).run()
+    assert os.listdir(wal.new / "pg_wal") == [name]
