@@ -89,7 +89,7 @@ def settled(playbooks: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> d
     directory = tmp_path_factory.mktemp("layouts")
     hosts = {
         name: {"__postgres_cluster_search": {"files": [{"path": path} for path in files]}, **variables}
-        for name, (files, variables, _) in LAYOUTS.items()
+        for name, (files, variables, _found) in LAYOUTS.items()
     }
     inventory = directory / "inventory.yml"
     inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}))

@@ -104,7 +104,9 @@ def test_segments_are_joined_into_the_longest_unbroken_runs(
         for r in wal_ranges(segments, SIZE)
     ]
     assert found == slow_ranges(numbers)
-    assert [r.count for r in wal_ranges(segments, SIZE)] == [last - first + 1 for _, first, last, _ in found]
+    assert [r.count for r in wal_ranges(segments, SIZE)] == [
+        last - first + 1 for _timeline, first, last, _arrived in found
+    ]
 
 
 @pytest.mark.parametrize(("size", "per_log"), [(MB, 4096), (SIZE, 256), (1024 * MB, 4)])

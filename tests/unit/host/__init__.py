@@ -1,4 +1,0 @@
-# Copyright (c) 2026, the pgark.postgres contributors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""The layer that touches the machine, on a real file system; only programs are played by a fake runner."""

@@ -74,7 +74,7 @@ CHANGES: list[tuple[Change, str]] = [
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])
-@pytest.mark.parametrize(("change", "message"), CHANGES, ids=[message[:30] for _, message in CHANGES])
+@pytest.mark.parametrize(("change", "message"), CHANGES, ids=[message[:30] for _change, message in CHANGES])
 def test_a_change_is_named(tmp_path: Path, compression: str, change: Change, message: str) -> None:
     subject = SyntheticBackup(tmp_path / "x", compression)
     change(subject)
