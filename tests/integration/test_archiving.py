@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.marks import once
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
@@ -133,6 +134,7 @@ def test_each_compression_is_proved_and_what_was_set_by_hand_is_shown(recoverabl
     )
 
 
+@once
 def test_a_setting_that_outranks_ours_is_named_with_its_source(fresh: Recoverable) -> None:
     cluster = fresh.cluster
     cluster.stop()
@@ -161,6 +163,7 @@ def test_a_program_that_cannot_be_started_is_noticed(recoverable: Recoverable) -
     assert verify(recoverable)["verified_segment"]
 
 
+@once
 def test_an_archive_that_cannot_be_written_is_explained_in_the_programs_own_words(recoverable: Recoverable) -> None:
     repository = recoverable.repository
     [directory] = recoverable.wal.glob("0*")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.support import processes
 from tests.support.killing import run_and_kill
-from tests.support.postgres import versions
+from tests.support.marks import once
 from tests.support.recoverable import Recoverable
 from tests.support.snapshots import settings, tree
 from tests.support.waiting import wait_until
@@ -26,8 +26,6 @@ from tests.support.waiting import wait_until
 # What the servers of the wheels were built with.
 COMPRESSIONS = {"17": ["gzip", "lz4", "zstd"], "18": ["gzip"]}
 SUFFIXES = {"gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}
-# For what is no matter of the server's version.
-once = pytest.mark.parametrize("version", versions()[-1:], indirect=True)
 SLOW = '#!/bin/sh\nexec "{}" --max-rate={} "$@"\n'
 
 
@@ -193,6 +191,7 @@ def test_a_backup_that_is_killed_at_any_change_is_whole_or_invisible(backups: Ba
     assert backups.leftovers() == []
 
 
+@once
 def test_a_backup_that_is_killed_while_it_receives_files_is_removed_by_the_next(backups: Backups) -> None:
     for received in (1, 6 << 20):
         running = backups.start("16M")

@@ -14,15 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.marks import once
 from tests.support.modules import Modules
-from tests.support.postgres import Cluster, versions
+from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
 from tests.support.waiting import wait_until
-
-# For what is no matter of the server's version.
-once = pytest.mark.parametrize("version", versions()[-1:], indirect=True)
 
 
 @pytest.fixture
