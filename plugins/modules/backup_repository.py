@@ -12,8 +12,8 @@ version_added: 0.1.0
 description:
   - Creates a repository and the directories of one cluster in it, closed to other users, and repairs modes and
     groups.
-  - A directory that is not empty and has no C(repository.json) is refused, so that the mount point of a file system
-    that is not mounted is never filled.
+  - A directory that is not empty and has no C(repository.json) is refused, and so is one that the server archives
+    into, so that the mount point of a file system that is not mounted is never filled.
   - A cluster's directory that belongs to another cluster, told by its system identifier, is refused.
 options:
   cluster:
@@ -111,6 +111,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_reposito
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
+from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import observe_identity
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
@@ -123,6 +124,8 @@ def perform(task: Task) -> Result:
     layout = Layout(options["path"] or options["repository"], options["cluster"])
     warnings = check_filesystem(layout, options["separate_filesystem"])
     found = repository.observe(layout)
+    if found.marker is None:
+        check_unused(task, layout)
     new_id = str((found.marker or {}).get("id") or uuid.uuid4())
     user = current_user()
     if options["owner"] not in (None, user):
@@ -134,6 +137,16 @@ def perform(task: Task) -> Result:
     plan = plan_repository(layout, found, identity, (user, options["group"], parse_mode(options["mode"])), new_id)
     task.apply(plan, Host(task.runner))
     return planned(plan, path=layout.repository, id=new_id, identity=asdict(identity), warnings=warnings)
+
+
+def check_unused(task: Task, layout: Layout) -> None:
+    """Refuse to begin a repository anew in the place that a server archives into: most likely it is not mounted."""
+    with task.connected_if_running() as server:
+        if server is not None and program_in_use(server, layout) is not None:
+            raise Error(
+                f"the server archives into {layout.repository}, but there is no repository.json",
+                "mount the repository; to begin a new one there, disable archiving first (wal_archiving, state: disabled)",
+            )
 
 
 def identity_of(task: Task, known: Identity | None) -> Identity:

@@ -182,6 +182,8 @@ def test_an_archive_that_cannot_be_written_is_explained_in_the_programs_own_word
     assert f"{repository} is not a repository: it has no repository.json\nHINT: if it is a mount point" in message
     recoverable.cluster.sql("SELECT pg_switch_wal()")
     assert "it has no repository.json" in recoverable.fail("base_backup")
+    again = recoverable.fail("backup_repository", separate_filesystem="ignore")
+    assert f"the server archives into {repository}, but there is no repository.json\nHINT: mount" in again
     assert not list(repository.iterdir()), "a mount point is never filled"
     repository.rmdir()
     unmounted.rename(repository)
