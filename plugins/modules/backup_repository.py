@@ -145,7 +145,7 @@ def check_unused(task: Task, layout: Layout) -> None:
         if server is not None and program_in_use(server, layout) is not None:
             raise Error(
                 f"the server archives into {layout.repository}, but there is no repository.json",
-                "mount the repository; to begin a new one there, disable archiving first (wal_archiving, state: disabled)",
+                "mount it; to begin a new one there, disable archiving first (wal_archiving, state: disabled)",
             )
 
 
