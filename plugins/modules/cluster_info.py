@@ -118,7 +118,7 @@ restored:
 
 from dataclasses import asdict
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import DataDirectory
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     configuration_found,
     major_version,

@@ -119,11 +119,10 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import utc_stamp
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
-    DataDirectory,
-    RestoreRequest,
     check_directory,
     plan_staging,
     plan_switch,

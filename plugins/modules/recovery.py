@@ -134,7 +134,6 @@ log:
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import (
     Progress,
@@ -191,23 +190,14 @@ def promote(server: Server, task: Task) -> bool:
     return in_recovery or bool(leftover)
 
 
-def facts(progress: Progress) -> dict[str, object]:
+def facts(progress: Progress) -> dict[str, Any]:
     """Report a look at the recovery."""
-    state = progress.state
-    return {
-        "reached": progress.reached,
-        "in_recovery": None if state is None else state.in_recovery,
-        "paused": state is not None and state.paused,
-        "lsn": None if state is None or state.replay_lsn is None else str(state.replay_lsn),
-        "time": None if state is None or state.replay_time is None else format_time(state.replay_time),
-        "timeline": None if state is None else state.timeline,
-        "progress": progress.text,
-    }
+    return {"reached": progress.reached, "progress": progress.text, **progress.as_dict()}
 
 
-def shown(progress: Progress) -> dict[str, object]:
+def shown(progress: Progress) -> dict[str, Any]:
     """Give what the diff shows of a look."""
-    return {name: value for name, value in facts(progress).items() if name in ("in_recovery", "paused", "timeline")}
+    return {name: value for name, value in progress.as_dict().items() if name in ("in_recovery", "paused", "timeline")}
 
 
 def main() -> None:

@@ -71,7 +71,6 @@ seconds_behind:
   type: float
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Watch
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
@@ -80,14 +79,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 def perform(task: Task) -> Result:
     """Look once."""
     watch = Watch(task.data_directory, task.connection, task.options["log_file"])
-    state = watch.look().state
+    progress = watch.look()
+    state = progress.state
     replayed = None if state is None else state.replay_time
     return {
-        "in_recovery": None if state is None else state.in_recovery,
-        "paused": state is not None and state.paused,
-        "lsn": None if state is None or state.replay_lsn is None else str(state.replay_lsn),
-        "time": None if replayed is None else format_time(replayed),
-        "timeline": None if state is None else state.timeline,
+        **progress.as_dict(),
         "target": "" if state is None else state.target_time,
         "seconds_behind": None if state is None or replayed is None else (state.now - replayed).total_seconds(),
     }

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .._core.catalog import Identity
-from .._core.plan_restore import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord
+from .._core.data_directory import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord
 from .._errors import CommandFailed, Error
 from .files import free_bytes, read_json, tree_size
 from .processes import find_postmaster

@@ -40,6 +40,18 @@ class Progress:
         paused = "paused" if self.state.paused else "recovering"
         return f"{paused}, replayed up to {self.position}, last transaction {last}"
 
+    def as_dict(self) -> dict[str, Any]:
+        """Give what was seen in the form that is reported; without an answer, all is null but ``paused``."""
+        state = self.state
+        lsn = None if state is None or state.replay_lsn is None else str(state.replay_lsn)
+        return {
+            "in_recovery": None if state is None else state.in_recovery,
+            "paused": state is not None and state.paused,
+            "lsn": lsn,
+            "time": None if state is None or state.replay_time is None else format_time(state.replay_time),
+            "timeline": None if state is None else state.timeline,
+        }
+
 
 @dataclass(frozen=True)
 class Watch:

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from .._core.data_directory import HELD_CONTROL, RECORD, RestoreRecord
 from .._core.layout import Layout
 from .._core.manifest import Manifest
-from .._core.plan_restore import HELD_CONTROL, RECORD, RestoreRecord
 from .._core.settings import recovery_configuration
 from .._core.wal import SegmentName, classify
 from .._errors import CommandFailed, Error

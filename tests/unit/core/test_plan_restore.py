@@ -7,20 +7,22 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+    DataDirectory,
+    Place,
+    RestoreRecord,
+    RestoreRequest,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     BeginStaging,
     ConfigureRecovery,
-    DataDirectory,
     FinishStaging,
-    Place,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
     RestoreConfiguration,
-    RestoreRecord,
-    RestoreRequest,
     SaveWal,
     SetAside,
     SwapEntries,

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Step
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
-    HELD_CONTROL,
-    RECORD,
     ReleaseControl,
     SaveWal,
     SwapEntries,

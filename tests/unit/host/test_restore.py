@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     HELD_CONTROL,
     RECORD,
     RestoreRecord,

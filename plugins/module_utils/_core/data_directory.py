@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is at PGDATA: the data now in place, what is staged beside it, and which restore made them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .target import Target
+
+RECORD = "pgark_restore.json"
+HELD_CONTROL = "global/pg_control.pgark"
+_STAMPED = re.compile(r"\.restored-\d{8}T\d{6}Z$")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A directory outside PGDATA; ``beside`` tells whether a new one can be made beside it, else it is made inside."""
+
+    path: str
+    beside: bool
+
+    def renewed(self, stamp: str) -> str:
+        """Name the directory that a restore fills instead."""
+        base = _STAMPED.sub("", self.path)
+        return f"{base}.restored-{stamp}" if self.beside else f"{base}/data.restored-{stamp}"
+
+
+@dataclass(frozen=True)
+class RestoreRecord:
+    """What ``pgark_restore.json`` in a restored or staged directory says.
+
+    ``places`` are the directories outside PGDATA that belong to it, ``entries`` its top-level names, ``inode`` that
+    of the data directory it was made for: a copy that came along in a later base backup proves nothing.
+    """
+
+    target: Mapping[str, Any]
+    backup: str
+    cluster: str
+    system_identifier: str
+    previous_directory: str
+    complete: bool = False
+    inode: int = 0
+    places: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What is asked for; ``label`` None lets any backup serve."""
+
+    target: Target
+    cluster: str
+    system_identifier: str
+    label: str | None = None
+
+    def met_by(self, record: RestoreRecord | None) -> bool:
+        """Tell whether a record describes this very restore."""
+        return (
+            record is not None
+            and record.target == self.target.as_dict()
+            and (record.cluster, record.system_identifier) == (self.cluster, self.system_identifier)
+            and self.label in (None, record.backup)
+        )
+
+    def in_place(self, directory: DataDirectory) -> bool:
+        """Tell whether the data directory is the result of this restore, whatever was written to it since."""
+        return directory.kind in ("cluster", "unfinished") and self.met_by(directory.record)
+
+    def staged(self, directory: DataDirectory) -> bool:
+        """Tell whether this restore is staged completely."""
+        return directory.staged is not None and directory.staged.complete and self.met_by(directory.staged)
+
+
+@dataclass(frozen=True)
+class DataDirectory:
+    """What is at PGDATA now.
+
+    ``kind``: ``missing``, ``empty``, ``cluster``, ``unfinished`` (a switch was interrupted) or ``unknown``.
+    ``postmaster`` is the process id of the server that works in it, found among the processes, not in a file.
+    """
+
+    path: str
+    real_path: str
+    kind: str
+    mount_point: bool = False
+    system_identifier: str | None = None
+    postmaster: int | None = None
+    record: RestoreRecord | None = None
+    staged: RestoreRecord | None = None
+    wal: Place | None = None
+    tablespaces: Mapping[str, Place] = field(default_factory=dict)
+    free_bytes: int = 0
+
+    @property
+    def staging(self) -> str:
+        """The staging directory, on the same file system."""
+        return f"{self.real_path}/pgark.restore" if self.mount_point else f"{self.real_path}.restore"
+
+    def previous(self, stamp: str) -> str:
+        """The name that the data now in place will get."""
+        return f"{self.real_path}/pgark.before-{stamp}" if self.mount_point else f"{self.real_path}.before-{stamp}"
