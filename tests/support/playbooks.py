@@ -124,7 +124,7 @@ class Playbooks:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PG"))}
         return inherited | {
             "ANSIBLE_HOME": str(self._temporary),
-            "ANSIBLE_REMOTE_TMP": str(self._temporary / "remote"),
+            "ANSIBLE_REMOTE_TMP": str(self._sandbox.temporary),
             "ANSIBLE_SYSTEM_TMPDIRS": str(self._sandbox.temporary),
             "ANSIBLE_NOCOLOR": "1",
             "LC_ALL": "C.UTF-8",
