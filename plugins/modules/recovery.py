@@ -137,7 +137,6 @@ from typing import Any
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import (
     Progress,
-    Watch,
     leftover_settings,
     run_checks,
     wait_promoted,
@@ -150,7 +149,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 def perform(task: Task) -> Result:
     """Wait for the target, run the checks, and promote if that is asked for."""
     options = task.options
-    watch = Watch(task.data_directory, task.connection, task.options["log_file"])
+    watch = task.watch
     progress = watch.wait(0 if task.check_mode else options["look"])
     if not progress.reached:
         return {**facts(progress), "log": watch.last_words()}

@@ -71,15 +71,13 @@ seconds_behind:
   type: float
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Watch
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 
 
 def perform(task: Task) -> Result:
     """Look once."""
-    watch = Watch(task.data_directory, task.connection, task.options["log_file"])
-    progress = watch.look()
+    progress = task.watch.look()
     state = progress.state
     replayed = None if state is None else state.replay_time
     return {

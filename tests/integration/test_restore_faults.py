@@ -195,6 +195,36 @@ def words_of_the_dying(subject: Recoverable) -> str:
     return str(result["msg"] if result.get("failed") else subject.fail("recovery", state="at_target"))
 
 
+def test_a_pause_before_the_target_is_not_taken_for_the_target(backed_up: tuple[Recoverable, str]) -> None:
+    """The WAL says that max_connections was raised after the backup; the restored server has the smaller value."""
+    subject, _moment = backed_up
+    cluster = subject.cluster
+    small = int(cluster.value("SHOW max_connections"))
+    cluster.sql(f"ALTER SYSTEM SET max_connections = {small + 10}")
+    cluster.restart()
+    cluster.sql("INSERT INTO ledger SELECT generate_series(151, 200)")
+    moment = cluster.value(NOW)
+    subject.switch()
+    message = paused_too_early(subject, moment)
+    assert f"max_connections is {small} and has to be {small + 10}\nHINT: raise them with ALTER SYSTEM" in message
+    assert message in subject.fail("recovery", state="promoted")
+    assert cluster.value("SELECT pg_is_in_recovery()")
+    cluster.sql(f"ALTER SYSTEM SET max_connections = {small + 10}")
+    subject.run("postgres_server", state="restarted")
+    subject.wait_for_target()
+    subject.run("recovery", state="promoted")
+    assert cluster.value(COUNT) == 200
+
+
+def paused_too_early(subject: Recoverable, moment: str) -> str:
+    """Restore to a moment whose WAL the server cannot replay up to, and return what is said about it."""
+    stage(subject, moment)
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="restored", program=subject.program, target_time=moment)
+    subject.run("postgres_server", state="started")
+    return subject.fail("recovery", state="at_target", look=60)
+
+
 def test_force_repeats_a_restore_that_is_in_place(backed_up: tuple[Recoverable, str]) -> None:
     subject, moment = backed_up
     first = subject.restore(target_time=moment)

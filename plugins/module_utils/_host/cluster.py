@@ -70,8 +70,13 @@ def read_record(directory: str) -> RestoreRecord | None:
     document = read_json(f"{directory}/{RECORD}")
     if document is None:
         return None
-    values = {name: document[name] for name in RestoreRecord.__dataclass_fields__}
-    return RestoreRecord(**{**values, "places": tuple(values["places"]), "entries": tuple(values["entries"])})
+    try:
+        values = {name: document[name] for name in RestoreRecord.__dataclass_fields__}
+        return RestoreRecord(**{**values, "places": tuple(values["places"]), "entries": tuple(values["entries"])})
+    except (KeyError, TypeError) as error:
+        raise Error(
+            f"{directory}/{RECORD} cannot be read: {error!r}", "it was changed by hand, or damaged; move it away"
+        ) from None
 
 
 def record_document(record: RestoreRecord) -> dict[str, Any]:

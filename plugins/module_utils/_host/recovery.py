@@ -10,30 +10,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .._core.settings import RECOVERY_SETTINGS
+from .._core.settings import RECOVERY_SETTINGS, too_small_for_replay
 from .._core.target import format_time
 from .._errors import Error, ServerUnavailable
 from .cluster import server_log
 from .processes import find_postmaster, startup_progress
+from .runner import CommandRunner
 from .server import RecoveryState, Server
-from .tools import Connection
+from .tools import Connection, control_data
 
 _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a recovery is; ``position`` is an LSN, or before connections are possible the segment being read."""
+    """How far a recovery is; ``position`` is an LSN, or before connections are possible the segment being read.
+
+    ``refusal`` is why there is no connection.
+    """
 
     reached: bool
     position: str | None
     state: RecoveryState | None
+    refusal: str = ""
 
     @property
     def text(self) -> str:
         """Say where recovery is."""
         if self.state is None:
-            return "starting" if self.position is None else f"recovering, reads segment {self.position}"
+            return f"recovering, reads segment {self.position}" if self.position else f"starting, {self.refusal}"
         if not self.state.in_recovery:
             return f"not in recovery, on timeline {self.state.timeline}"
         last = "none yet" if self.state.replay_time is None else format_time(self.state.replay_time)
@@ -55,11 +60,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Watch:
-    """What to watch: the server in a data directory, its connection, and where its log is."""
+    """What to watch: a server, how to connect to it, where its log is, and how to read its control file."""
 
     data_directory: str
     connection: Connection
     log_file: str | None
+    bin_directory: str
+    runner: CommandRunner
 
     def look(self) -> Progress:
         """Look once; raises Error with the server's last log lines when no server is running."""
@@ -69,10 +76,26 @@ class Watch:
         try:
             with Server.connect(self.connection, self.data_directory) as server:
                 state = server.recovery_state()
-        except ServerUnavailable:
-            return Progress(False, startup_progress(postmaster), None)
+                if state.in_recovery and state.paused:
+                    self._check_pause(server)
+        except ServerUnavailable as error:
+            return Progress(False, startup_progress(postmaster), None, error.message.strip().splitlines()[-1])
         reached = not state.in_recovery or state.paused
         return Progress(reached, None if state.replay_lsn is None else str(state.replay_lsn), state)
+
+    def _check_pause(self, server: Server) -> None:
+        """Tell the pause at the target from one far before it, at which a promotion would lose all that follows.
+
+        From PostgreSQL 14 on, a server pauses where the WAL says that a setting was raised beyond its own.
+        """
+        control = control_data(self.runner, self.bin_directory, self.data_directory)
+        small = too_small_for_replay(control, server.settings())
+        if small:
+            story = ", ".join(f"{name} is {has} and has to be {needs}" for name, (has, needs) in small.items())
+            raise Error(
+                f"recovery has paused before its target, because settings are too small for the WAL: {story}",
+                "raise them with ALTER SYSTEM, restart the server, and run this again; do not promote it",
+            )
 
     def wait(self, seconds: float) -> Progress:
         """Look until the target is reached, but no longer than ``seconds``."""

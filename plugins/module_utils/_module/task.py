@@ -18,6 +18,7 @@ from .._host.apply import Host, apply
 from .._host.cluster import bin_directory_for
 from .._host.files import locked
 from .._host.processes import create_privately, current_user, real_path
+from .._host.recovery import Watch
 from .._host.repository import require
 from .._host.runner import CommandRunner
 from .._host.server import Server
@@ -56,6 +57,12 @@ class Task:
     def bin_directory(self, major: int | None = None) -> str:
         """The directory of PostgreSQL's programs; ``major`` counts when there is no data directory to tell."""
         return bin_directory_for(self.data_directory, self.options["bin_directory"], major)
+
+    @property
+    def watch(self) -> Watch:
+        """What to look at while the server recovers."""
+        log_file = self.options["log_file"]
+        return Watch(self.data_directory, self.connection, log_file, self.bin_directory(), self.runner)
 
     def connect(self) -> Server:
         """Connect to the server of the data directory."""

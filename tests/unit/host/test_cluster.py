@@ -201,3 +201,9 @@ def test_a_tablespace_goes_beside_its_place_where_that_is_possible(tmp_path: Pat
         "2": Place(f"{tmp_path}/gone/too", beside=False),
         "3": Place("/proc", beside=False),
     }
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    fill(tmp_path / "data", {RECORD: '{"target": {}}'})
+    with pytest.raises(Error, match=r"data/pgark_restore\.json cannot be read: KeyError\('backup'\)\nHINT: "):
+        cluster.read_record(str(tmp_path / "data"))
