@@ -59,6 +59,11 @@ options:
     description:
       - The server's log file, which errors quote. When unset, the file that the server's logging collector writes.
     type: path
+  python_directory:
+    description:
+      - Directory of Python packages that the modules use besides those of the interpreter, for a psycopg that the
+        distribution does not have. The role P(pgark.postgres.postgres_cluster#role) installs one when it must.
+    type: path
 requirements:
   - psycopg 3 (for options that ask a running server)
   - PostgreSQL 13 or newer, with its programs

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +15,8 @@ from typing import Any
 from .._core.settings import Setting
 from .._core.wal import Lsn, SegmentName
 from .._errors import Error, ServerUnavailable
+from .driver import psycopg_driver
 from .tools import Connection
-
-try:
-    import psycopg
-    from psycopg import sql
-except ImportError:  # the modules say so when a connection is asked for; documentation and check of imports must work
-    psycopg = None  # type: ignore[assignment]  # a module that is missing has no type
 
 _RELOAD_SECONDS = 10
 
@@ -61,18 +55,16 @@ class RecoveryState:
 class Server:
     """A connection to the server of one data directory, as a context manager."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, driver: Any) -> None:
         self._connection = connection
+        self._driver = driver
 
     @classmethod
     def connect(cls, connection: Connection, data_directory: str | None = None) -> Server:
         """Connect, and make sure that the server works in ``data_directory``; raises ServerUnavailable."""
-        if psycopg is None:
-            raise Error(
-                f"psycopg 3 is missing for {sys.executable}", "install python3-psycopg, or psycopg[binary] with pip"
-            )
+        driver = psycopg_driver(connection.python_directory)
         try:
-            opened = psycopg.connect(
+            opened = driver.connect(
                 host=connection.host,
                 port=connection.port,
                 user=connection.user,
@@ -83,11 +75,11 @@ class Server:
                 options="-c TimeZone=UTC -c DateStyle=ISO",
                 application_name="pgark",
             )
-        except psycopg.Error as error:
+        except driver.Error as error:
             raise ServerUnavailable(
                 f"no connection to port {connection.port} at {connection.host}: {str(error).strip()}"
             ) from None
-        server = cls(opened)
+        server = cls(opened, driver)
         if data_directory is not None:
             server._check_directory(data_directory, connection)
         return server
@@ -116,9 +108,9 @@ class Server:
         try:
             cursor = self._connection.execute(query, tuple(values) or None)
             return cursor.fetchall() if cursor.description else []
-        except psycopg.OperationalError as error:
+        except self._driver.OperationalError as error:
             raise ServerUnavailable(f"the server broke off: {str(error).strip()}") from None
-        except psycopg.Error as error:
+        except self._driver.Error as error:
             raise Error(f"the server refused: {str(error).strip()}") from None
 
     def value(self, query: Any, values: Sequence[Any] = ()) -> Any:
@@ -187,6 +179,7 @@ class Server:
 
     def alter_system(self, name: str, value: str | None) -> None:
         """Change a setting in ``postgresql.auto.conf``; None removes it from there."""
+        sql = self._driver.sql
         if value is None:
             self.rows(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
         else:

@@ -22,13 +22,17 @@ _DECOMPRESSORS = {"zstd": "zstd", "lz4": "lz4", "gzip": "gzip"}
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach a server; a password goes into the environment of a program, never into its arguments."""
+    """How to reach a server; a password goes into the environment of a program, never into its arguments.
+
+    ``python_directory`` is where psycopg lies when the interpreter has none of its own.
+    """
 
     host: str
     port: int
     user: str
     password: str | None
     database: str
+    python_directory: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:

@@ -21,6 +21,7 @@ COMMON: Spec = {
     "data_directory": {"type": "path"},
     "bin_directory": {"type": "path"},
     "log_file": {"type": "path"},
+    "python_directory": {"type": "path"},
 }
 
 COMPRESSION: Spec = {

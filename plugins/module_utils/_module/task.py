@@ -52,7 +52,14 @@ class Task:
         options = self.options
         host = options["login_host"] or options["login_unix_socket"] or ""
         user = options["login_user"] or current_user()
-        return Connection(host, options["login_port"], user, options["login_password"], options["login_db"])
+        return Connection(
+            host,
+            options["login_port"],
+            user,
+            options["login_password"],
+            options["login_db"],
+            options["python_directory"],
+        )
 
     def bin_directory(self, major: int | None = None) -> str:
         """The directory of PostgreSQL's programs; ``major`` counts when there is no data directory to tell."""
