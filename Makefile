@@ -59,6 +59,14 @@ unit: setup ## unit tests: seconds, no server
 integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
 	$(PYTEST) tests/integration $(PYTEST_ARGS)
 
+# What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
+ANSIBLE_CORE ?= 2.16
+PYTHON_MANAGED ?= 3.9
+.PHONY: compat
+compat: setup ## the same with ANSIBLE_CORE=2.16 and PYTHON_MANAGED=3.9, or others
+	.venv/bin/python -m tests.gates.compat --ansible-core $(ANSIBLE_CORE) --managed $(PYTHON_MANAGED) -- \
+		$(PYTEST) tests/integration $(PYTEST_ARGS)
+
 .PHONY: test
 test: lint sanity unit integration ## everything above
 

@@ -1,39 +1,74 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Python of a throw-away managed host: the base interpreter of the environment, with psycopg and nothing else.
+"""The Python of a throw-away managed host: the base interpreter of an environment, with psycopg and nothing else.
 
-Its path holds no space, for it ends up behind a `#!`.
+The environment is the one that runs the tests, unless PGARK_TEST_PYTHON names the interpreter of another. The path of
+what is made from it holds no space, for it ends up behind a `#!`.
 """
 
 from __future__ import annotations
 
-import importlib.util
+import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-NAME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+# Not every Python needs the last one, not every psycopg comes with its libraries.
 PACKAGES = ("psycopg", "psycopg_binary", "psycopg_binary.libs", "typing_extensions.py")
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "site-packages", "config-*")
+# typeshed leaves _base_executable out; venv uses it.
+DESCRIBE = """
+import importlib.util, json, sys
+found = importlib.util.find_spec("psycopg")
+print(json.dumps([sys._base_executable, sys.base_prefix, "python%d.%d" % sys.version_info[:2], found and found.origin]))
+"""
 
 
-def create(directory: Path, provide: Callable[[Path, Path], Path], reachable: Callable[[Path], bool]) -> Path:
+@dataclass(frozen=True)
+class Source:
+    """An interpreter to make the managed side's from: the base of an environment, and where its packages are."""
+
+    program: Path
+    prefix: Path
+    name: str
+    packages: Path
+
+    @classmethod
+    def of(cls, executable: str | Path) -> Source:
+        """Ask an interpreter for what it stands on; raises AssertionError when it has no psycopg."""
+        said = subprocess.run([executable, "-c", DESCRIBE], check=True, capture_output=True, text=True).stdout
+        program, prefix, name, psycopg = json.loads(said)
+        assert psycopg, f"{executable} has no psycopg"
+        return cls(Path(program).resolve(), Path(prefix), name, Path(psycopg).parents[1])
+
+
+def chosen() -> Source:
+    """Return what the managed side's interpreter is made from."""
+    return Source.of(os.environ.get("PGARK_TEST_PYTHON") or sys.executable)
+
+
+def create(
+    directory: Path, source: Source, provide: Callable[[Path, Path], Path], reachable: Callable[[Path], bool]
+) -> Path:
     """Lay out a virtual environment in the directory and return its interpreter.
 
     `provide(source, destination)` links or copies; the base interpreter is copied when it is not `reachable`.
     """
-    base = Path(sys.base_prefix)
-    program = Path(sys._base_executable).resolve()  # type: ignore[attr-defined]  # typeshed leaves it out; venv uses it
+    program = source.program
     if not reachable(program):
-        program = _copy(program, base, directory / "base")
-    packages = directory / "lib" / NAME / "site-packages"
+        program = _copy(source, directory / "base")
+    packages = directory / "lib" / source.name / "site-packages"
     packages.mkdir(parents=True)
     for package in PACKAGES:
-        provide(site_packages() / package, packages / package)
+        if (source.packages / package).exists():
+            provide(source.packages / package, packages / package)
     (directory / "pyvenv.cfg").write_text(f"home = {program.parent}\ninclude-system-site-packages = false\n")
-    interpreter = directory / "bin" / NAME
+    interpreter = directory / "bin" / source.name
     interpreter.parent.mkdir()
     interpreter.symlink_to(program)
     return interpreter
@@ -53,20 +88,14 @@ def relocated(program: bytes, libraries: Path) -> bytes:
     return program.replace(absolute, relative.ljust(len(absolute), b"\0"))
 
 
-def site_packages() -> Path:
-    """Return the directory that the development environment's packages are installed in."""
-    specification = importlib.util.find_spec("psycopg")
-    assert specification is not None, "psycopg is not installed"
-    return Path(str(specification.origin)).parents[1]
-
-
-def _copy(program: Path, base: Path, destination: Path) -> Path:
+def _copy(source: Source, destination: Path) -> Path:
     ignore = shutil.ignore_patterns(*NOT_NEEDED)
-    shutil.copytree(base / "lib" / NAME, destination / "lib" / NAME, symlinks=True, ignore=ignore)
-    copy = destination / "bin" / program.name
+    library = Path("lib", source.name)
+    shutil.copytree(source.prefix / library, destination / library, symlinks=True, ignore=ignore)
+    copy = destination / "bin" / source.program.name
     copy.parent.mkdir()
-    for shared in base.glob("lib/libpython*.so*"):
+    for shared in source.prefix.glob("lib/libpython*.so*"):
         shutil.copy2(shared, copy.parent, follow_symlinks=False)
-    copy.write_bytes(relocated(program.read_bytes(), base / "lib"))
+    copy.write_bytes(relocated(source.program.read_bytes(), source.prefix / "lib"))
     copy.chmod(0o755)
     return copy

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,11 +19,10 @@ from typing import Any
 
 import yaml
 
-from tests.support import processes
+from tests.support import controller, processes
 from tests.support.postgres import Cluster
 from tests.support.sandbox import CHECKOUT, MARK, Sandbox
 
-ANSIBLE_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+.*)$", re.MULTILINE)
 TASK_LINE = r"^(?:TASK|RUNNING HANDLER) \[(?P<task>.*)\] \*+$"
 OUTCOME_LINE = r"^(?P<outcome>[a-z]+): \["
@@ -97,7 +95,7 @@ class Playbooks:
         """
         path = playbook if isinstance(playbook, Path) else Path("playbooks", f"{playbook}.yml")
         extra = ["-e", json.dumps(variables)] if variables else []
-        command = [str(ANSIBLE_PLAYBOOK), "-i", str(inventory), str(path), *arguments, *extra]
+        command = [str(controller.ansible_playbook()), "-i", str(inventory), str(path), *arguments, *extra]
         run = self._run(command, timeout)
         if expected is not None and run.returncode != expected:
             raise PlaybookFailure(run, expected)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support import interpreter, postgres, processes
+from tests.support import controller, interpreter, postgres, processes
 from tests.support.accounts import Account
 from tests.support.postgres import Cluster
 
@@ -161,7 +161,7 @@ class Sandbox:
         """Return where the servers' user finds PostgreSQL's programs."""
         wheel = postgres.WHEELS[version]
         if not (self.root / wheel).exists():
-            for source in interpreter.site_packages().glob(f"{wheel}*"):
+            for source in controller.site_packages().glob(f"{wheel}*"):
                 if not source.name.endswith(".dist-info"):
                     self.provide(source, self.root / source.name)
         return self.root / wheel / "pginstall" / "bin"
@@ -177,8 +177,8 @@ class Sandbox:
         self.temporary.chmod(0o1777)
         if not self.account.is_caller:
             os.chown(self.home, self.account.uid, self.account.gid)
-        self.python = interpreter.create(self.root / "python", self.provide, self.reachable)
-        self.provide(interpreter.site_packages() / "ansible", self.library / "ansible")
+        self.python = interpreter.create(self.root / "python", interpreter.chosen(), self.provide, self.reachable)
+        self.provide(controller.ansible_package(), self.library / "ansible")
         self.provide(CHECKOUT / "plugins", self.library / "ansible_collections" / "pgark" / "postgres" / "plugins")
         self._open_to_readers(self.root / "python", self.library)
 
