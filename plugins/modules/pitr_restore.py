@@ -44,6 +44,9 @@ options:
   program:
     description:
       - Path of pgark-wal on the host, which fetches WAL during recovery.
+      - Where there is something to restore, it is installed there first, as a whole, if it differs. Its first line
+        names the Python interpreter that runs this module. Of its directories, the last one is created when it is
+        missing.
     type: path
     required: true
   config_directory:
@@ -62,7 +65,7 @@ attributes:
     description: Refuses what would be refused, and says what it would do.
   diff_mode:
     support: full
-    description: Shows what is in place before and after.
+    description: Shows what is in place before and after, and of pgark-wal the checksum.
 extends_documentation_fragment:
   - pgark.postgres.common
   - pgark.postgres.common.target
@@ -80,7 +83,7 @@ EXAMPLES = r"""
     repository: /srv/pgark
     cluster: db1
     data_directory: /var/lib/postgresql/17/main
-    program: /var/lib/postgresql/pgark/pgark-wal
+    program: ~/pgark/pgark-wal
   become: true
   become_user: postgres
   register: staged
@@ -122,6 +125,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog impor
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import utc_stamp
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     check_directory,
     plan_staging,
@@ -136,6 +140,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
     observe_directory,
     places,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
@@ -155,12 +160,17 @@ def perform(task: Task) -> Result:
         )
         directory = observe_directory(task.data_directory, bin_directory, task.runner)
         check_directory(directory, catalog.identity, options["force"])
-        plan = plan_state(task, catalog, directory, request)
+        plan = with_program(task, plan_state(task, catalog, directory, request))
         task.apply(
             plan, Host(task.runner, bin_directory=bin_directory, wal_program=options["program"], layout=task.layout)
         )
         after = observe_directory(task.data_directory, bin_directory, task.runner)
     return result(plan, request, after)
+
+
+def with_program(task: Task, plan: Plan) -> Plan:
+    """Have pgark-wal installed before anything that calls it, or starts a server that does."""
+    return plan_program(observe_program(task.options["program"])).then(plan) if plan.changed else plan
 
 
 def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest) -> Plan:

@@ -32,6 +32,8 @@ options:
     description:
       - Path of pgark-wal on the host. The C(archive_command) is made of it, O(repository), O(cluster) and
         O(compression).
+      - It is installed there before any setting is changed, as a whole, and only where it differs. Its first line names
+        the Python interpreter that runs this module. Of its directories, the last one is created when it is missing.
     type: path
   command:
     description:
@@ -53,7 +55,9 @@ options:
     default: {}
   verify:
     description:
-      - Force a switch, wait for the segment and read it back. Needs O(program). Skipped in check mode.
+      - Force a switch, wait for the segment and read it back. Needs O(program).
+      - Where that is not possible, RV(unverified_reason) says why and nothing fails. That is so in check mode, on a
+        standby, and while a setting waits for a restart.
     type: bool
     default: false
   verify_timeout:
@@ -67,7 +71,7 @@ attributes:
     description: Says what it would change.
   diff_mode:
     support: full
-    description: Shows the settings before and after.
+    description: Shows the settings before and after, and of pgark-wal the checksum.
 extends_documentation_fragment:
   - pgark.postgres.common
   - pgark.postgres.common.compression
@@ -76,20 +80,9 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Archive with pgark-wal
+- name: Archive with pgark-wal, and prove it unless a restart has to come first
   pgark.postgres.wal_archiving:
-    program: /var/lib/postgresql/pgark/pgark-wal
-    repository: /srv/pgark
-    cluster: db1
-    data_directory: /var/lib/postgresql/17/main
-    login_unix_socket: /var/run/postgresql
-  become: true
-  become_user: postgres
-  register: archiving
-
-- name: Prove that a segment arrives
-  pgark.postgres.wal_archiving:
-    program: /var/lib/postgresql/pgark/pgark-wal
+    program: ~/pgark/pgark-wal
     repository: /srv/pgark
     cluster: db1
     data_directory: /var/lib/postgresql/17/main
@@ -97,7 +90,12 @@ EXAMPLES = r"""
     verify: true
   become: true
   become_user: postgres
-  when: not archiving.restart_required
+  register: archiving
+
+- name: Say what is left to do
+  ansible.builtin.debug:
+    var: archiving.unverified_reason
+  when: archiving.unverified_reason is not none
 """
 
 RETURN = r"""
@@ -128,6 +126,11 @@ verified_segment:
   returned: always
   type: str
   sample: "000000010000000000000003"
+unverified_reason:
+  description: Why O(verify) proved nothing, or null when it did or was not asked to.
+  returned: always
+  type: str
+  sample: a restart has to bring archive_mode into force first
 steps:
   description: What was done, or in check mode would be done.
   returned: always
@@ -135,22 +138,25 @@ steps:
   elements: dict
 """
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     check_in_force,
     plan_archiving,
     restart_reasons,
+    unverified_reason,
     wanted_when_disabled,
     wanted_when_enabled,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
     Setting,
     choose_compression,
     push_command,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
+from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
@@ -164,27 +170,37 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 
 
 def perform(task: Task) -> Result:
-    """Compare the settings in force with the wanted ones, change them, and prove that archiving works."""
+    """Install pgark-wal, compare the settings in force with the wanted ones, change them, and prove that it works."""
     options = task.options
     compression = choose_compression(options["compression"], available_decompressors())
     with task.connect() as server:
         current = server.settings()
         wanted = wanted_settings(task, current, compression)
         plan = plan_archiving(current, wanted)
-        if not task.check_mode and options["program"] and options["state"] == "enabled":
-            require(task.layout)
-        task.apply(plan, Host(task.runner, opened=server))
+        program = plan_of_program(task)
+        task.apply(program.then(plan), Host(task.runner, opened=server))
         restart = restart_reasons(current, wanted) if task.check_mode else settle(server, wanted)
-        verified = prove(task, server, restart) if options["verify"] and not task.check_mode else None
+        reason = unverified_reason(task.check_mode, server.in_recovery(), restart)
+        verified = prove(task, server) if options["verify"] and reason is None else None
     return planned(
-        plan,
+        program.then(plan),
         restart_required=bool(restart),
         restart_settings=restart,
         settings_before=dict(plan.before),
         settings_after=dict(plan.after),
         compression=compression,
         verified_segment=verified,
+        unverified_reason=reason if options["verify"] else None,
     )
+
+
+def plan_of_program(task: Task) -> Plan:
+    """Plan the installation of pgark-wal where it is to archive; the repository that it writes to must be there."""
+    if not task.options["program"] or task.options["state"] != "enabled":
+        return Plan()
+    if not task.check_mode:
+        require(task.layout)
+    return plan_program(observe_program(task.options["program"]))
 
 
 def wanted_settings(task: Task, current: dict[str, Setting], compression: str) -> dict[str, str | None]:
@@ -206,13 +222,8 @@ def settle(server: Server, wanted: dict[str, str | None]) -> list[str]:
     return restart_reasons(current, wanted)
 
 
-def prove(task: Task, server: Server, restart: list[str]) -> str:
+def prove(task: Task, server: Server) -> str:
     """Archive a segment and read it back."""
-    if restart:
-        raise Error(
-            f"archiving cannot be proved before a restart brings {', '.join(restart)} into force",
-            "restart the server first",
-        )
     with quoting_log(task.data_directory, task.options["log_file"]):
         return prove_archiving(server, task.layout, task.runner, task.options["verify_timeout"])
 

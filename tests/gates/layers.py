@@ -57,7 +57,7 @@ LAYERS = {
         ("plugins/module_utils/_host/runner.py",), _names("_core _errors"), EVERYTHING, forbidden=DYNAMIC
     ),
     "_host": Layer(
-        ("plugins/module_utils/_host/*",), _names("_host runner _core _errors"), EVERYTHING - PROCESSES,
+        ("plugins/module_utils/_host/*",), _names("_host runner _core _program _errors"), EVERYTHING - PROCESSES,
         _names("psycopg"), DYNAMIC + NEW_PROCESS,
     ),
     "_module": Layer(
@@ -70,7 +70,7 @@ LAYERS = {
     "filter": Layer(("plugins/filter/*",), _names("_core _errors"), PURE, _names("ansible jmespath")),
     "action": Layer(("plugins/action/*",), _names("_core _errors"), PURE | {"time"}, _names("ansible")),
     # PostgreSQL calls these; they must start with nothing but Python.
-    "programs": Layer(("roles/*/files/*.py",), library=EVERYTHING, forbidden=DYNAMIC),
+    "_program": Layer(("plugins/module_utils/_program/*",), library=EVERYTHING, forbidden=DYNAMIC),
 }  # fmt: skip
 
 

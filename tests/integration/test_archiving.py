@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,8 @@ HOSTILE = """it's 100% "$nowhere" `id` $(id) %p\\ \u00e9"""
 
 @pytest.fixture
 def fresh(sandbox: Sandbox, cluster: Cluster, modules: Modules) -> Recoverable:
-    """Provide a running cluster with a repository and pgark-wal, whose settings are as initdb left them."""
+    """Provide a running cluster with a repository, whose settings are as initdb left them."""
     subject = Recoverable(sandbox, cluster, modules)
-    subject.install_program()
     subject.run("backup_repository", separate_filesystem="ignore")
     return subject
 
@@ -47,7 +46,7 @@ def mode_of(path: Path, mode: int) -> Iterator[None]:
         path.chmod(before)
 
 
-def verify(subject: Recoverable, **parameters: object) -> dict[str, object]:
+def verify(subject: Recoverable, **parameters: Any) -> dict[str, Any]:
     return subject.run("wal_archiving", program=subject.program, timeout=0, verify=True, **parameters)
 
 
@@ -68,23 +67,29 @@ def planned(fresh: Recoverable, **options: object) -> dict[str, Any]:
 def test_archiving_is_enabled_from_nothing(fresh: Recoverable) -> None:
     cluster, options = fresh.cluster, {"program": fresh.program}
     expected = planned(fresh, **options)
-    assert expected["diff"]["before"] == {"archive_mode": "off", "archive_command": "", "archive_timeout": "0"}
+    changed = {"archive_mode": "off", "archive_command": "", "archive_timeout": "0"}
+    assert expected["settings_before"] == changed
+    assert expected["diff"]["before"] == {"pgark-wal": "absent", **changed}
+    assert expected["unverified_reason"] == "check mode archives nothing"
+    assert not fresh.program.parent.exists()
     done = fresh.run("wal_archiving", diff=True, **options)
     for returned in ("changed", "steps", "diff", "restart_required", "restart_settings"):
         assert done[returned] == expected[returned]
     assert done["changed"]
     assert done["restart_settings"] == ["archive_mode"]
+    assert done["unverified_reason"] is None, "nobody asked for a proof"
     assert cluster.sql(WRITTEN) == [("archive_command",), ("archive_mode",), ("archive_timeout",)]
-    again = fresh.run("wal_archiving", **options)
+    again = fresh.run("wal_archiving", verify=True, **options)
     assert not again["changed"]
     assert again["restart_required"], "the restart is still due"
-    message = fresh.fail("wal_archiving", verify=True, **options)
-    assert "cannot be proved before a restart brings archive_mode into force\nHINT: restart the server first" in message
+    assert again["verified_segment"] is None
+    assert again["unverified_reason"] == "a restart has to bring archive_mode into force first"
 
     fresh.run("postgres_server", state="restarted")
     proved = fresh.run("wal_archiving", verify=True, **options)
     assert not proved["changed"]
     assert not proved["restart_required"]
+    assert proved["unverified_reason"] is None
     assert list(fresh.wal.glob(f"*/{proved['verified_segment']}*"))
     assert cluster.value("SHOW archive_timeout") == "1min"
 
@@ -145,22 +150,34 @@ def test_a_setting_that_outranks_ours_is_named_with_its_source(fresh: Recoverabl
     assert "HINT: remove archive_timeout there" in message
 
 
-def test_a_program_that_cannot_be_started_is_noticed(recoverable: Recoverable) -> None:
+def test_a_program_that_cannot_be_started_is_noticed_and_repaired(recoverable: Recoverable) -> None:
     """The shell's 126 and 127 never reach pg_stat_archiver: the archiver itself ends of them."""
     program = recoverable.program
-    away = program.with_name("renamed")
-    text = program.read_text(encoding="utf-8")
-    called = f"archiving does not work: {program}, which archive_command calls,"
-    program.rename(away)
-    assert f"{called} is not there\nHINT: run setup_archiving.yml, which installs pgark-wal" in unproved(recoverable)
-    assert f"{program}, which archive_command calls, is not there" in recoverable.fail("base_backup")
-    away.rename(program)
-    with mode_of(program, 0o644):
-        assert f"{called} is not executable" in unproved(recoverable)
-    program.write_text(text.replace(text.partition("\n")[0], "#!/nowhere/bin/python3.12 -IS", 1), encoding="utf-8")
-    assert f"{called} names the interpreter /nowhere/bin/python3.12 in its first line" in unproved(recoverable)
-    program.write_text(text, encoding="utf-8")
-    assert verify(recoverable)["verified_segment"]
+    whole = program.read_bytes()
+    assert whole.startswith(f"#!{recoverable.sandbox.python} -IS\n".encode())
+    missing_interpreter = b"#!/nowhere/bin/python3.12 -IS\n" + whole.partition(b"\n")[2]
+    damages: list[tuple[Callable[[], object], str, str]] = [
+        (program.unlink, "is not there", "install"),
+        (lambda: program.chmod(0o640), "is not executable", "replace"),
+        (
+            lambda: program.write_bytes(missing_interpreter),
+            "names the interpreter /nowhere/bin/python3.12 in its first line",
+            "replace",
+        ),
+    ]
+    for damage, words, verb in damages:
+        damage()
+        message = recoverable.fail("restore_point", switch_wal=True, wait=True)
+        assert f"archiving does not work: {program}, which archive_command calls, {words}" in message
+        assert "HINT: run setup_archiving.yml, which installs pgark-wal" in message
+        assert f"{program}, which archive_command calls, {words}" in recoverable.fail("base_backup")
+        planned(recoverable, program=recoverable.program, timeout=0)
+        repaired = verify(recoverable, diff=True)
+        assert [step["text"] for step in repaired["steps"]] == [f"{verb} pgark-wal at {program}"]
+        assert len(str(repaired["diff"])) < 500, "the diff names the program, and does not quote it"
+        assert repaired["verified_segment"]
+        assert (program.read_bytes(), program.stat().st_mode & 0o7777) == (whole, 0o750)
+        assert not verify(recoverable)["changed"]
 
 
 @once

@@ -11,9 +11,7 @@ from typing import Any
 
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
-from tests.support.sandbox import CHECKOUT, Sandbox
-
-SOURCE = CHECKOUT / "roles" / "wal_archiving" / "files" / "pgark_wal.py"
+from tests.support.sandbox import Sandbox
 
 
 class Recoverable:
@@ -53,15 +51,8 @@ class Recoverable:
         """Run a module that has to fail, and return what it says."""
         return str(self.modules.fail(module, **self.options | parameters)["msg"])
 
-    def install_program(self) -> None:
-        """Install pgark-wal as the role does: the shebang names the interpreter."""
-        self.sandbox.directory(self.program.parent)
-        self.program.write_text(f"#!{self.sandbox.python} -IS\n{SOURCE.read_text(encoding='utf-8')}", encoding="utf-8")
-        self.program.chmod(0o755)
-
     def enable(self, **parameters: Any) -> dict[str, Any]:
         """Lay out the repository, enable archiving and prove it, with the restart between."""
-        self.install_program()
         self.run("backup_repository", separate_filesystem="ignore")
         options = {"program": self.program, "timeout": 0} | parameters
         if self.run("wal_archiving", **options)["restart_required"]:

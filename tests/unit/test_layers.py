@@ -10,13 +10,11 @@ import pytest
 from tests.gates.layers import COLLECTION, violations
 from tests.gates.setup import ROOT
 
-FILES = sorted(
-    str(path.relative_to(ROOT)) for pattern in ("plugins/**/*.py", "roles/*/files/*.py") for path in ROOT.glob(pattern)
-)
+FILES = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("plugins/**/*.py"))
 UTILS = "plugins/module_utils"
 CORE, HOST, MODULE = f"{UTILS}/_core/x.py", f"{UTILS}/_host/x.py", f"{UTILS}/_module/x.py"
 RUNNER, ERRORS = f"{UTILS}/_host/runner.py", f"{UTILS}/_errors.py"
-MODULES, FILTER, PROGRAM = "plugins/modules/x.py", "plugins/filter/x.py", "roles/r/files/x.py"
+MODULES, FILTER, PROGRAM = "plugins/modules/x.py", "plugins/filter/x.py", f"{UTILS}/_program/x.py"
 
 ALLOWED = [
     (CORE, "from .wal import Lsn"),
@@ -29,6 +27,7 @@ ALLOWED = [
     (CORE, "def plan(now): return now"),
     (HOST, "import os, time\nfrom .runner import CommandRunner\nfrom .._core.wal import Lsn\nos.fsync(3)"),
     (HOST, "import psycopg"),
+    (HOST, "def f():\n    from .._program import pgark_wal"),
     (HOST, "open('x')"),
     (RUNNER, "import subprocess"),
     (
@@ -51,15 +50,17 @@ FORBIDDEN = [
     (MODULE, "from ...modules.backup_info import main", "_module must not import plugins.modules.backup_info.main"),
     (MODULES, "from .backup_info import main", "modules must not import plugins.modules.backup_info.main"),
     (ERRORS, "from ._core.wal import Lsn", "_errors must not import plugins.module_utils._core.wal.Lsn"),
+    (CORE, "from .._program import pgark_wal", "_core must not import plugins.module_utils._program.pgark_wal"),
+    (MODULES, f"from {COLLECTION}.{UTILS.replace('/', '.')}._program.pgark_wal import main", "must not import"),
     (FILTER, "from ..module_utils._host.files import read", "filter must not import plugins.module_utils._host"),
-    (PROGRAM, f"from {COLLECTION}.plugins.module_utils._core.wal import Lsn", "programs must not import"),
+    (PROGRAM, f"from {COLLECTION}.plugins.module_utils._core.wal import Lsn", "_program must not import"),
     (MODULE, "from ansible_collections.community.postgresql.plugins import x", "another collection"),
     # the wrong packages
     (CORE, "import ansible", "_core must not import ansible"),
     (CORE, "import psycopg", "_core must not import psycopg"),
     (HOST, "from ansible.module_utils.basic import AnsibleModule", "_host must not import ansible"),
     (MODULE, "import psycopg", "_module must not import psycopg"),
-    (PROGRAM, "import psycopg", "programs must not import psycopg"),
+    (PROGRAM, "import psycopg", "_program must not import psycopg"),
     # wherever they stand
     (CORE, "def f():\n    import os", "x.py:2: _core must not import os"),
     (CORE, "try:\n    import psycopg\nexcept ImportError:\n    pass", "x.py:2: _core must not import psycopg"),

@@ -38,6 +38,10 @@ class Plan:
         """Tell whether there is anything to do."""
         return bool(self.steps)
 
+    def then(self, other: Plan) -> Plan:
+        """Give the plan that does this one first, and then the other."""
+        return Plan(self.steps + other.steps, {**self.before, **other.before}, {**self.after, **other.after})
+
 
 @dataclass(frozen=True)
 class MakeDirectory(Step):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .._errors import Error
 from .plan import AlterSystem, Plan, ReloadServer, Step
@@ -55,6 +55,19 @@ def restart_reasons(current: Mapping[str, Setting], wanted: Mapping[str, str | N
     found = changes(current, wanted)
     waiting = {name for name in wanted if current[name].pending_restart} - {change.name for change in found}
     return sorted(waiting | {change.name for change in found if change.needs_restart})
+
+
+def unverified_reason(check_mode: bool, in_recovery: bool, restart: Sequence[str]) -> str | None:
+    """Say why a proof that archiving works is not possible now; None when it is.
+
+    >>> unverified_reason(False, False, ["archive_mode", "wal_level"])
+    'a restart has to bring archive_mode, wal_level into force first'
+    """
+    if check_mode:
+        return "check mode archives nothing"
+    if in_recovery:
+        return "the server is in recovery; a standby is proved to archive once it is promoted"
+    return f"a restart has to bring {', '.join(restart)} into force first" if restart else None
 
 
 def check_in_force(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> None:

@@ -20,6 +20,7 @@ from .._core.plan_backup import (
     TakeBaseBackup,
     VerifyBackup,
 )
+from .._core.plan_program import InstallProgram
 from .._core.plan_restore import (
     BeginStaging,
     ConfigureRecovery,
@@ -35,7 +36,7 @@ from .._core.plan_restore import (
     VerifyStaging,
 )
 from .._errors import Error
-from . import archiving, backup, files, restore
+from . import archiving, backup, files, program, restore
 from .runner import CommandRunner
 from .server import Server
 from .tools import Connection, compression_options, pg_basebackup_cmd
@@ -93,6 +94,11 @@ def _set_access(step: SetAccess, host: Host) -> None:
 @carry_out.register
 def _write_document(step: WriteDocument, host: Host) -> None:
     files.write_json(step.path, step.content, step.mode, step.group)
+
+
+@carry_out.register
+def _install_program(step: InstallProgram, host: Host) -> None:
+    program.install_program(step)
 
 
 @carry_out.register

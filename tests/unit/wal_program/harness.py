@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.support.sandbox import CHECKOUT
 
-PROGRAM = CHECKOUT / "roles/wal_archiving/files/pgark_wal.py"
+PROGRAM = CHECKOUT / "plugins/module_utils/_program/pgark_wal.py"
 COMPRESSIONS = {"none": "", "gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}
 SYSTEM_IDENTIFIER = 7710444717259544790
 MAGIC = {13: 0xD106, 14: 0xD10D, 15: 0xD110, 16: 0xD113, 17: 0xD116, 18: 0xD118}

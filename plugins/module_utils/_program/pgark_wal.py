@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pgark-wal: what PostgreSQL calls to archive one WAL file, and to fetch one back.
 
-Installed as one file whose first line names the interpreter, and called without any configuration:
+Installed by the modules as one file whose first line names the interpreter, and called without any configuration:
 
     archive_command = '/path/pgark-wal push --repository /srv/pgark --cluster main "%p"'
     restore_command = '/path/pgark-wal get --repository /srv/pgark --cluster main "%f" "%p"'
@@ -785,4 +785,4 @@ def complain(message: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    raise SystemExit(main(sys.argv[1:]))

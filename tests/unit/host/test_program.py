@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pgark-wal is installed from what the modules carry, whether that is a directory or a zip archive, and as a whole."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import (
+    InstallProgram,
+    ProgramFile,
+    plan_program,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, apply
+from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program, observe_program
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from tests.gates.layers import COLLECTION
+from tests.gates.setup import ROOT
+from tests.unit.host.fakes import Killed, killed_at
+from tests.unit.wal_program.harness import PROGRAM
+
+INSTALL = f"""
+import sys
+sys.path.insert(0, sys.argv[1])
+from {COLLECTION}.plugins.module_utils._host.program import install_program, observe_program
+from {COLLECTION}.plugins.module_utils._core.plan_program import InstallProgram
+place = observe_program(sys.argv[2])
+install_program(InstallProgram(place.path, place.interpreter, False))
+assert observe_program(sys.argv[2]).found == place.wanted
+"""
+
+
+def install(path: Path) -> None:
+    apply(plan_program(observe_program(str(path))), Host(CommandRunner()))
+
+
+def test_the_installed_program_runs_and_is_ours_line_by_line(tmp_path: Path) -> None:
+    program = tmp_path / "pgark" / "pgark-wal"
+    install(program)
+    first, _newline, rest = program.read_text().partition("\n")
+    assert first == f"#!{sys.executable} -IS"
+    assert rest == PROGRAM.read_text()
+    assert (program.stat().st_mode & 0o7777, program.parent.stat().st_mode & 0o7777) == (0o750, 0o750)
+    done = subprocess.run([program, "--version"], capture_output=True, check=True, text=True)
+    assert done.stdout.startswith("pgark-wal ")
+    assert observe_program(str(program)).found == observe_program(str(program)).wanted
+
+
+def test_it_is_found_in_a_zip_archive(tmp_path: Path) -> None:
+    """As Ansible sends a module: the collection in one archive on sys.path."""
+    archive = tmp_path / "payload.zip"
+    with zipfile.ZipFile(archive, "w") as writer:
+        for path in sorted((ROOT / "plugins/module_utils").rglob("*.py")):
+            writer.write(path, f"{COLLECTION.replace('.', '/')}/{path.relative_to(ROOT)}")
+        for package in ("", "/pgark", "/pgark/postgres", "/pgark/postgres/plugins"):
+            writer.writestr(f"ansible_collections{package}/__init__.py", "")
+        for package in ("", "/_core", "/_host", "/_program"):
+            writer.writestr(f"{COLLECTION.replace('.', '/')}/plugins/module_utils{package}/__init__.py", "")
+    program = tmp_path / "pgark-wal"
+    subprocess.run([sys.executable, "-I", "-c", INSTALL, archive, program], check=True)
+    assert program.read_text().partition("\n")[2] == PROGRAM.read_text()
+
+
+@pytest.mark.parametrize("content", ["", "#!/bin/sh\n"])
+def test_another_file_is_replaced(tmp_path: Path, content: str) -> None:
+    program = tmp_path / "pgark-wal"
+    program.write_text(content)
+    install(program)
+    assert program.read_text().endswith(PROGRAM.read_text())
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    program, target = tmp_path / "pgark-wal", tmp_path / "elsewhere"
+    target.write_text("kept")
+    program.symlink_to(target)
+    assert observe_program(str(program)).found == ProgramFile(f"link to {target}", 0o777)
+    install(program)
+    assert not program.is_symlink()
+    assert target.read_text() == "kept"
+
+
+def test_a_directory_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    install(tmp_path / "pgark-wal")
+    assert tmp_path.stat().st_mode & 0o7777 == 0o711
+
+
+def test_more_than_the_last_directory_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(Error, match=rf"{tmp_path}/a is not a directory\nHINT: create it, or choose another path"):
+        observe_program(str(tmp_path / "a" / "b" / "pgark-wal"))
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Error, match="what is there is not a file"):
+        observe_program(str(tmp_path))
+
+
+@pytest.mark.parametrize("interpreter", ["", "python3", "/opt/my python/bin/python3"])
+def test_an_interpreter_that_no_first_line_can_name_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interpreter: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", interpreter)
+    with pytest.raises(Error, match="HINT: set ansible_python_interpreter for this host"):
+        observe_program(str(tmp_path / "pgark-wal"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_killed_at_any_moment_there_is_the_old_program_or_the_new_one(tmp_path: Path) -> None:
+    old, new = "#!/bin/sh\n", f"#!{sys.executable} -IS\n{PROGRAM.read_text()}"
+    program, moment, seen = tmp_path / "pgark-wal", 0, set()
+    step = InstallProgram(str(program), sys.executable, True)
+    while True:
+        moment += 1
+        program.write_text(old)
+        with pytest.MonkeyPatch.context() as patch, killed_at(patch, moment) as done:
+            try:
+                install_program(step)
+            except Killed:
+                seen.add(program.read_text())
+                assert program.read_text() in (old, new)
+                continue
+        break
+    assert seen == {old, new}
+    assert [change.partition(" ")[0] for change in done] == ["chmod", "fsync", "rename", "fsync"]
+    install(program)
+    assert program.read_text() == new
