@@ -70,9 +70,22 @@ compat: setup ## the same with ANSIBLE_CORE=2.16 and PYTHON_MANAGED=3.9, or othe
 .PHONY: test
 test: lint sanity unit integration ## everything above
 
+# One of them, and what to do with it: make molecule SCENARIO=pitr_restore STEP=converge
+SCENARIO ?=
+STEP ?= test
+.PHONY: molecule
+molecule: setup ## whole hosts in containers: systemd, SSH, Debian's PostgreSQL 13, 15 and 17
+	@.venv/bin/python -m tests.molecule $(if $(SCENARIO),--scenario $(SCENARIO)) -- $(STEP)
+
 .PHONY: demo
 demo: setup ## lose a database and get it back, on a throw-away server
 	@.venv/bin/python -m tests.demo
+
+# One benchmark and its options: make bench BENCH_ARGS='setup-archiving --clusters 1,10'
+BENCH_ARGS ?=
+.PHONY: bench
+bench: setup ## measure on throw-away servers, and write pages to docs/benchmarks
+	@.venv/bin/python -m tests.bench $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets made, .venv included

@@ -14,8 +14,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-LOCATE = "import os, ansible; print(os.path.dirname(ansible.__file__))"
-
 
 def ansible_playbook() -> Path:
     """Return the program that runs playbooks."""
@@ -24,17 +22,17 @@ def ansible_playbook() -> Path:
 
 def ansible_package() -> Path:
     """Return the directory of ansible-core's Python package."""
-    interpreter = ansible_playbook().with_name("python")
-    done = subprocess.run([interpreter, "-c", LOCATE], check=True, capture_output=True, text=True)
-    return Path(done.stdout.strip())
+    return Path(_python("import os, ansible; print(os.path.dirname(ansible.__file__))"))
 
 
 def ansible_version() -> str:
     """Return the version of ansible-core, such as 2.19.14."""
-    package = ansible_package()
-    text = (package / "release.py").read_text(encoding="utf-8")
-    [version] = [line.split("'")[1] for line in text.splitlines() if line.startswith("__version__")]
-    return version
+    return _python("import ansible.release; print(ansible.release.__version__)")
+
+
+def python_version() -> str:
+    """Return the version of the Python that Ansible runs on, such as 3.11.7."""
+    return _python("import platform; print(platform.python_version())")
 
 
 def site_packages() -> Path:
@@ -42,3 +40,8 @@ def site_packages() -> Path:
     specification = importlib.util.find_spec("psycopg")
     assert specification is not None, "psycopg is not installed"
     return Path(str(specification.origin)).parents[1]
+
+
+def _python(program: str) -> str:
+    interpreter = ansible_playbook().with_name("python")
+    return subprocess.run([interpreter, "-c", program], check=True, capture_output=True, text=True).stdout.strip()

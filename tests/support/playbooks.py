@@ -84,28 +84,30 @@ class Playbooks:
         inventory: Path,
         *arguments: str,
         variables: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
         expected: int | None = 0,
         timeout: float = 300,
     ) -> Run:
         """Run one of our playbooks by name, or any by path.
 
-        The arguments go on the command line, `variables` too but as JSON, so that they keep their types.
+        The arguments go on the command line, `variables` too but as JSON, so that they keep their types; `environment`
+        is added to that of ansible-playbook.
         Raises PlaybookFailure with Ansible's whole output when it exits with another status than the expected one,
         as it also does when it is ended because the time is up.
         """
         path = playbook if isinstance(playbook, Path) else Path("playbooks", f"{playbook}.yml")
         extra = ["-e", json.dumps(variables)] if variables else []
         command = [str(controller.ansible_playbook()), "-i", str(inventory), str(path), *arguments, *extra]
-        run = self._run(command, timeout)
+        run = self._run(command, environment or {}, timeout)
         if expected is not None and run.returncode != expected:
             raise PlaybookFailure(run, expected)
         return run
 
-    def _run(self, command: Sequence[str], timeout: float) -> Run:
+    def _run(self, command: Sequence[str], more: Mapping[str, str], timeout: float) -> Run:
         started = time.monotonic()
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         run = str(uuid.uuid4())
-        environment = self._environment() | {"PGARK_TEST_RUN": run}
+        environment = self._environment() | {"PGARK_TEST_RUN": run} | dict(more)
         with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes) as process:
             try:
                 output = process.communicate(timeout=timeout)[0]
