@@ -13,15 +13,18 @@ description:
   - Looks at a data directory and, if one is running, at its server.
   - Works with the server down, and as far as it can with the data gone. The server is found among the processes, so a
     stale C(postmaster.pid) does not mislead it.
+  - Tells what is missing on the host, too. Without psycopg, what only the server knows is null.
 options:
   data_directory:
     description:
       - PGDATA, the cluster's data directory. It may be a symbolic link.
+      - When unset, that of the one cluster in the places of the Debian and RHEL packages. None there, or several, is an
+        error.
     type: path
-    required: true
   config_directory:
     description:
-      - Directory of C(postgresql.conf) when that is not the data directory.
+      - Directory of C(postgresql.conf). When unset, the one that Debian keeps for the data directory, else the data
+        directory.
     type: path
 attributes:
   check_mode:
@@ -44,6 +47,12 @@ EXAMPLES = r"""
   become: true
   become_user: postgres
   register: found
+
+- name: Find the only cluster of a host
+  pgark.postgres.cluster_info:
+    login_unix_socket: /var/run/postgresql
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
@@ -67,6 +76,17 @@ data_directory:
   description: The data directory with symbolic links resolved.
   returned: always
   type: str
+layout:
+  description:
+    - Where the cluster's parts are, C(data_directory) as it was given or is configured. C(service) is the systemd unit
+      that packages have for it, C(log_file) the file that they write its log to; empty where they have none.
+  returned: always
+  type: dict
+  sample:
+    data_directory: /var/lib/postgresql/17/main
+    config_directory: /etc/postgresql/17/main
+    service: postgresql@17-main
+    log_file: /var/log/postgresql/postgresql-17-main.log
 data_directory_mount_point:
   description: Whether the data directory is a mount point.
   returned: always
@@ -79,6 +99,41 @@ python:
   description: The Python interpreter that ran this module.
   returned: always
   type: str
+psycopg:
+  description: Version of psycopg that the modules use, or null when there is none.
+  returned: always
+  type: str
+  sample: 3.2.6
+python_directory:
+  description: The option O(python_directory), with C(~) resolved.
+  returned: always
+  type: str
+pip:
+  description: Whether that interpreter has pip.
+  returned: always
+  type: bool
+programs:
+  description: Paths of the programs for compression, null for those that are not there.
+  returned: always
+  type: dict
+  sample: {"zstd": "/usr/bin/zstd", "lz4": null, "gzip": "/usr/bin/gzip"}
+distribution:
+  description:
+    - The operating system. C(family) is V(debian), V(redhat) or empty; C(psycopg_package) is the name of its package of
+      psycopg 3, empty where it has none.
+  returned: always
+  type: dict
+  sample: {"family": "debian", "name": "debian", "version": "13", "psycopg_package": "python3-psycopg"}
+selinux:
+  description: Whether SELinux labels files on the host.
+  returned: always
+  type: bool
+repository_directory:
+  description:
+    - V(present), V(creatable) by the user that runs the module, or V(absent); null when no O(repository) is given.
+  returned: always
+  type: str
+  sample: present
 major:
   description: Major version of the data directory, or with the data gone that of the cluster in the repository.
   returned: always
@@ -95,6 +150,10 @@ system_identifier:
   type: str
 in_recovery:
   description: Whether the running server is recovering, or null when none answers.
+  returned: always
+  type: bool
+standby:
+  description: Whether the cluster is a standby, running or not.
   returned: always
   type: bool
 timeline:
@@ -116,24 +175,67 @@ restored:
   type: dict
 """
 
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     configuration_found,
+    is_standby,
     major_version,
     observe_directory,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import (
+    distribution,
+    find_cluster,
+    has_pip,
+    has_selinux,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._host.driver import psycopg_version
+from ansible_collections.pgark.postgres.plugins.module_utils._host.files import presence
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import interpreter
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import known_major
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
-from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import control_data
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import compressors, control_data
+from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 
 
 def perform(task: Task) -> Result:
-    """Observe the directory, then its server."""
+    """Find the cluster, and observe the host, the directory, then the server."""
+    found = find_cluster(task.options["data_directory"])
+    config_directory = task.options["config_directory"] or found.config_directory
+    task = Task({**task.options, "data_directory": found.data_directory}, task.check_mode)
+    psycopg = psycopg_version(task.options["python_directory"])
+    return {
+        "layout": {**asdict(found), "config_directory": config_directory},
+        "psycopg": psycopg,
+        "python_directory": task.options["python_directory"],
+        **on_host(task.options["repository"]),
+        **of_cluster(task, config_directory, psycopg is not None),
+    }
+
+
+def on_host(repository: str | None) -> dict[str, object]:
+    """Say what the modules find to work with."""
+    system = distribution()
+    return {
+        "python": interpreter(),
+        "pip": has_pip(),
+        "programs": compressors(),
+        "distribution": {
+            "family": system.family,
+            "name": system.name,
+            "version": ".".join(map(str, system.version)),
+            "psycopg_package": system.psycopg_package,
+        },
+        "selinux": has_selinux(),
+        "repository_directory": None if repository is None else presence(repository),
+    }
+
+
+def of_cluster(task: Task, config_directory: str, can_connect: bool) -> dict[str, object]:
+    """Observe the data directory, then its server."""
     options = task.options
     repository = task.layout if options["repository"] and options["cluster"] else None
     major = major_version(task.data_directory)
@@ -143,14 +245,13 @@ def perform(task: Task) -> Result:
     directory = observe_directory(task.data_directory, bin_directory, task.runner)
     control = control_data(task.runner, bin_directory, directory.real_path) if directory.kind == "cluster" else {}
     timeline = control.get("Latest checkpoint's TimeLineID")
-    with task.connected_if_running() as server:
+    with task.connected_if_running() if can_connect else nullcontext() as server:
         return {
             **on_disk(directory),
-            **served(server, options["config_directory"] or directory.real_path),
+            **served(server, config_directory),
             "timeline": None if timeline is None else int(timeline),
             "major": major,
             "bin_directory": bin_directory,
-            "python": interpreter(),
         }
 
 
@@ -165,6 +266,7 @@ def on_disk(directory: DataDirectory) -> dict[str, object]:
         "data_directory_mount_point": directory.mount_point,
         "system_identifier": directory.system_identifier,
         "tablespaces": {oid: place.path for oid, place in directory.tablespaces.items()},
+        "standby": is_standby(directory.real_path),
         "restored": None if directory.record is None else asdict(directory.record),
     }
 
@@ -182,7 +284,7 @@ def served(server: Server | None, config_directory: str) -> dict[str, object]:
 
 def main() -> None:
     """Run the module."""
-    run(spec(required(COMMON, "data_directory"), config_directory={"type": "path"}), perform)
+    run(spec(config_directory={"type": "path"}), perform)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ options:
     description:
       - V(started) and V(stopped) change nothing when the server is in that state already.
       - V(restarted) starts a server that is down; V(reloaded) requires a running one.
+      - V(available) starts nothing. It waits until the server lets clients in, and fails with the end of its log when
+        it is not running. For servers that a service manager has started.
     type: str
     required: true
-    choices: [started, stopped, restarted, reloaded]
+    choices: [started, stopped, restarted, reloaded, available]
   mode:
     description:
       - How to stop, as in C(pg_ctl stop --mode).
@@ -64,6 +66,15 @@ EXAMPLES = r"""
     log_file: /srv/db/17/main.log
   become: true
   become_user: postgres
+
+- name: Make sure that a server came back from its restart
+  pgark.postgres.postgres_server:
+    state: available
+    data_directory: /var/lib/postgresql/17/main
+    login_unix_socket: /var/run/postgresql
+    log_file: /var/log/postgresql/postgresql-17-main.log
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
@@ -76,11 +87,12 @@ pid:
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._host.control import ServerControl
+from ansible_collections.pgark.postgres.plugins.module_utils._host.control import ServerControl, wait_available
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import find_postmaster
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 
+_STATES = ["started", "stopped", "restarted", "reloaded", "available"]
 _ACTIONS = {
     ("started", False): ("start",),
     ("stopped", True): ("stop",),
@@ -94,6 +106,8 @@ def perform(task: Task) -> Result:
     """Compare the process with the wanted state, and act with pg_ctl."""
     real, wanted = task.data_directory, task.options["state"]
     pid = find_postmaster(real)
+    if wanted == "available":
+        return available(task)
     if wanted == "reloaded" and pid is None:
         raise Error(
             f"no server is running on {task.data_directory}, so none can be reloaded", "start it with state: started"
@@ -116,12 +130,20 @@ def perform(task: Task) -> Result:
     }
 
 
+def available(task: Task) -> Result:
+    """Wait for a connection; in check mode nothing was started that could be waited for."""
+    if not task.check_mode:
+        with quoting_log(task.data_directory, task.options["log_file"]):
+            wait_available(task.data_directory, task.connection, task.options["timeout"])
+    return {"pid": find_postmaster(task.data_directory)}
+
+
 def main() -> None:
     """Run the module."""
     run(
         spec(
             required(COMMON, "data_directory"),
-            state={"type": "str", "required": True, "choices": ["started", "stopped", "restarted", "reloaded"]},
+            state={"type": "str", "required": True, "choices": _STATES},
             mode={"type": "str", "default": "fast", "choices": ["fast", "smart", "immediate"]},
             timeout={"type": "int", "default": 60},
             config_file={"type": "path"},

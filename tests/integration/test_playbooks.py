@@ -337,7 +337,7 @@ def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks:
         patient = playbooks.inventory(cluster, variables={"wal_archiving_restart": False})
         pid = cluster.pid
         run = playbooks.run("setup_archiving", patient, expected=2)
-        assert "nothing is archived yet: wal_archiving_restart is false" in said(run)
+        assert "wal_archiving_restart is false, and a restart of the server has to bring into force archive_mode" in said(run)
         assert "archive_mode" in said(run)
         assert cluster.pid == pid
         cluster.restart()

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the role postgres_cluster finds a cluster when the inventory does not say."""
+"""What the role postgres_cluster makes of what it finds on a host, and of what the inventory says."""
 
 from __future__ import annotations
 
@@ -11,85 +11,76 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.playbooks import Playbooks, host_variables
-from tests.support.postgres import Cluster
-from tests.support.sandbox import CHECKOUT, Sandbox
+from tests.support.playbooks import Playbooks
+from tests.support.sandbox import CHECKOUT
 
-RESULTS = ("data_directory", "config_directory", "service", "log_file", "candidates")
-DEBIAN = ["/etc/postgresql/17/main/postgresql.conf", "/var/lib/postgresql/17/main/PG_VERSION"]
+RESULTS = ("data_directory", "config_file", "service", "log_file", "missing", "packages")
+DEBIAN = {
+    "data_directory": "/var/lib/postgresql/17/main",
+    "config_directory": "/etc/postgresql/17/main",
+    "service": "postgresql@17-main",
+    "log_file": "/var/log/postgresql/postgresql-17-main.log",
+}
+SELF_BUILT = {"data_directory": "/srv/db", "config_directory": "/srv/db", "service": "", "log_file": ""}
+COMPLETE = {
+    "layout": DEBIAN,
+    "python": "/usr/bin/python3",
+    "psycopg": "3.2.6",
+    "pip": False,
+    "programs": {"zstd": "/usr/bin/zstd", "lz4": None, "gzip": "/usr/bin/gzip"},
+    "distribution": {"family": "debian", "psycopg_package": "python3-psycopg"},
+}
+OLD_DEBIAN = {"family": "debian", "psycopg_package": ""}
 
-# files that are there, variables that are set, and what follows
-LAYOUTS: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
+# what the look at the host gave, beside a complete Debian; variables that are set; and what follows
+HOSTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     "debian": (
-        DEBIAN,
+        {},
         {},
         {
             "data_directory": "/var/lib/postgresql/17/main",
-            "config_directory": "/etc/postgresql/17/main",
+            "config_file": "/etc/postgresql/17/main/postgresql.conf",
             "service": "postgresql@17-main",
             "log_file": "/var/log/postgresql/postgresql-17-main.log",
+            "missing": [],
+            "packages": [],
         },
     ),
-    "debian-with-the-data-gone": (
-        DEBIAN[:1],
-        {},
-        {"data_directory": "/var/lib/postgresql/17/main", "service": "postgresql@17-main"},
-    ),
-    "debian-chosen": (
-        [*DEBIAN, "/etc/postgresql/15/old/postgresql.conf"],
-        {"postgres_cluster_data_directory": "/var/lib/postgresql/15/old"},
-        {"config_directory": "/etc/postgresql/15/old", "service": "postgresql@15-old"},
-    ),
     "debian-without-systemd": (
-        DEBIAN,
+        {},
         {"postgres_cluster_service": ""},
         {"service": "", "log_file": "/var/lib/postgresql/17/main.log"},
     ),
-    "a-container-that-looks-like-debian": (
-        ["/var/lib/postgresql/18/docker/PG_VERSION"],
-        {},
-        {
-            "data_directory": "/var/lib/postgresql/18/docker",
-            "config_directory": "/var/lib/postgresql/18/docker",
-            "service": "",
-        },
+    "own-unit-and-log": (
+        {"layout": SELF_BUILT},
+        {"postgres_cluster_service": "db", "postgres_cluster_log_file": "/srv/log"},
+        {"config_file": "", "service": "db", "log_file": "/srv/log"},
     ),
-    "rhel-with-the-packages-of-postgresql-org": (
-        ["/var/lib/pgsql/16/data/PG_VERSION", "/var/lib/pgsql/16/data/postgresql.conf"],
-        {},
-        {
-            "data_directory": "/var/lib/pgsql/16/data",
-            "config_directory": "/var/lib/pgsql/16/data",
-            "service": "postgresql-16",
-            "log_file": "",
-        },
+    "own-unit-without-log": ({"layout": SELF_BUILT}, {"postgres_cluster_service": "db"}, {"log_file": ""}),
+    "self-built": ({"layout": SELF_BUILT}, {}, {"service": "", "log_file": "/srv/db.log"}),
+    "bare-debian": (
+        {"psycopg": None, "programs": {"zstd": None, "lz4": None, "gzip": "/usr/bin/gzip"}},
+        {"postgres_cluster_compressors": ["zstd", "lz4"]},
+        {"missing": ["psycopg", "zstd", "lz4"], "packages": ["zstd", "lz4", "python3-psycopg"]},
     ),
-    "rhel": (["/var/lib/pgsql/data/PG_VERSION"], {}, {"service": "postgresql", "log_file": ""}),
-    "beside-what-restores-left": (
-        [*DEBIAN, *(f"/var/lib/postgresql/17/main.{end}/PG_VERSION" for end in ("restore", "before-20261121T011500Z"))],
-        {},
-        {"candidates": ["/var/lib/postgresql/17/main"]},
-    ),
-    "two": (
-        [*DEBIAN, "/etc/postgresql/15/old/postgresql.conf"],
-        {},
-        {"candidates": ["/var/lib/postgresql/15/old", "/var/lib/postgresql/17/main"]},
-    ),
-    "self-built": (
-        [],
-        {"postgres_cluster_data_directory": "/srv/db", "postgres_cluster_config_directory": "/srv/etc"},
-        {"config_directory": "/srv/etc", "service": "", "log_file": "/srv/db.log"},
+    "no-package": ({"psycopg": None, "distribution": OLD_DEBIAN}, {}, {"packages": ["python3-pip"]}),
+    "no-package-but-pip": ({"psycopg": None, "distribution": OLD_DEBIAN, "pip": True}, {}, {"packages": []}),
+    "another-interpreter": ({"psycopg": None, "python": "/opt/python/bin/python3", "pip": True}, {}, {"packages": []}),
+    "a-package-from-elsewhere": (
+        {"psycopg": None, "distribution": {"family": "redhat", "psycopg_package": ""}},
+        {"postgres_cluster_psycopg_package": "python3-psycopg3"},
+        {"packages": ["python3-psycopg3"]},
     ),
 }
 
 
 @pytest.fixture(scope="module")
 def settled(playbooks: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Have Ansible evaluate the role's variables for each layout, a host each, in one run."""
-    directory = tmp_path_factory.mktemp("layouts")
+    """Have Ansible evaluate the role's variables for each host in one run."""
+    directory = tmp_path_factory.mktemp("hosts")
     hosts = {
-        name: {"__postgres_cluster_search": {"files": [{"path": path} for path in files]}, **variables}
-        for name, (files, variables, _found) in LAYOUTS.items()
+        name: {"__postgres_cluster_state": COMPLETE | state, **variables}
+        for name, (state, variables, _found) in HOSTS.items()
     }
     inventory = directory / "inventory.yml"
     inventory.write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": {"ansible_connection": "local"}}}))
@@ -111,24 +102,7 @@ def settled(playbooks: Playbooks, tmp_path_factory: pytest.TempPathFactory) -> d
     return {name: json.loads(answer) for name, answer in answers}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_cluster_is_found_where_packages_keep_it(settled: dict[str, dict[str, Any]], layout: str) -> None:
-    expected = LAYOUTS[layout][2]
-    assert {name: settled[layout][name] for name in expected} == expected
-
-
-def test_the_role_searches_and_refuses_to_guess(sandbox: Sandbox, playbooks: Playbooks) -> None:
-    cluster = Cluster(sandbox, "18", "searched")
-    inventory = playbooks.inventory(cluster, variables={"postgres_cluster_data_directory": None})
-    text = yaml.safe_load(inventory.read_text(encoding="utf-8"))
-    del text["postgres"]["hosts"]["searched"]["postgres_cluster_data_directory"]
-    inventory.write_text(yaml.safe_dump(text), encoding="utf-8")
-    for version in ("16", "17"):
-        sandbox.directory(cluster.home / version / "data")
-        (cluster.home / version / "data" / "PG_VERSION").write_text(version)
-    places = {"__postgres_cluster_places": [str(cluster.home)]}
-    run = playbooks.run("recovery_windows", inventory, variables=places, expected=2)
-    output = " ".join(run.output.split())
-    assert f"several clusters were found: {cluster.home}/16/data, {cluster.home}/17/data" in output
-    assert "set postgres_cluster_data_directory for searched" in output
-    assert host_variables(cluster)["postgres_cluster_data_directory"] not in output
+@pytest.mark.parametrize("host", HOSTS)
+def test_what_follows_from_what_was_found_and_given(settled: dict[str, dict[str, Any]], host: str) -> None:
+    expected = HOSTS[host][2]
+    assert {name: settled[host][name] for name in expected} == expected

@@ -106,6 +106,11 @@ def _place(path: str) -> Place:
     return Place(real, beside=not os.path.ismount(real) and os.access(parent, os.W_OK))
 
 
+def is_standby(data_directory: str) -> bool:
+    """Tell whether a server would start here as a standby; the file is there until it is promoted."""
+    return os.path.exists(f"{data_directory}/standby.signal")
+
+
 def major_version(data_directory: str) -> int | None:
     """Read PG_VERSION; None when there is no data directory."""
     try:

@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import dataclass
 
-from .._errors import CommandFailed
+from .._errors import CommandFailed, ServerUnavailable
 from .processes import end_process, find_postmaster
 from .runner import CommandRunner
-from .tools import pg_ctl_cmd, pg_ctl_start_cmd
+from .server import Server
+from .tools import Connection, pg_ctl_cmd, pg_ctl_start_cmd
 
 # What pg_ctl sends for its modes: "Shutting Down the Server" (section 18.5 of PostgreSQL 17's manual).
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 # The module recovery waits for the rest, and says how far it is.
 _RECOVERING_SECONDS = 5
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,3 +59,20 @@ class ServerControl:
         pid = find_postmaster(self.data_directory)
         if pid is not None:
             end_process(pid, _SIGNALS[mode], self.timeout)
+
+
+def wait_available(data_directory: str, connection: Connection, timeout: int) -> None:
+    """Wait until a server that something else has started lets clients in.
+
+    Raises CommandFailed when it is not running, or does not within ``timeout`` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        if find_postmaster(data_directory) is None:
+            raise CommandFailed(f"no server is running on {data_directory}")
+        try:
+            return Server.connect(connection, data_directory).close()
+        except ServerUnavailable as error:
+            if time.monotonic() > deadline:
+                raise CommandFailed(f"{error.message} after {timeout} s", error.hint) from None
+        time.sleep(_POLL_SECONDS)

@@ -109,6 +109,14 @@ def remove_tree(path: str) -> None:
     sync(os.path.dirname(path))
 
 
+def presence(path: str) -> str:
+    """Tell whether a directory is ``present``, ``creatable`` by this user, or ``absent``."""
+    if os.path.isdir(path):
+        return "present"
+    parent = os.path.dirname(path)
+    return "creatable" if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK) else "absent"
+
+
 def free_bytes(path: str) -> int:
     """Tell how many bytes an ordinary user may still write to the file system of the nearest existing parent."""
     while not os.path.exists(path):

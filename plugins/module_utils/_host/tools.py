@@ -62,7 +62,12 @@ def find_program(name: str) -> str | None:
 
 def available_decompressors() -> frozenset[str]:
     """Name the compressions that can be undone on this host."""
-    return frozenset(name for name, program in _DECOMPRESSORS.items() if find_program(program))
+    return frozenset(name for name, path in compressors().items() if path is not None)
+
+
+def compressors() -> dict[str, str | None]:
+    """Find the program for each compression."""
+    return {name: find_program(program) for name, program in _DECOMPRESSORS.items()}
 
 
 def decompress_cmd(compression: str) -> list[str]:

@@ -1,0 +1,63 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at what the distribution has put on this host: clusters, programs, and what could be installed."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+
+from .._core.distribution import (
+    DATA_DIRECTORIES,
+    DEBIAN_CONFIGURATIONS,
+    Distribution,
+    Found,
+    candidates,
+    cluster_in,
+    debian_cluster,
+    only,
+    parse_os_release,
+)
+
+_SELINUX = "/sys/fs/selinux/enforce"
+
+
+def find_cluster(given: str | None, root: str = "") -> Found:
+    """Describe the cluster of a data directory; when none is given, the one cluster of the host.
+
+    A data directory is given as the inventory writes it, so it is compared with symbolic links resolved. ``root`` is
+    put before the places that are searched.
+    """
+    debian = [_read_debian(path, root) for path in sorted(glob.glob(root + DEBIAN_CONFIGURATIONS))]
+    if given is None:
+        found = [path for pattern in DATA_DIRECTORIES for path in glob.glob(root + pattern)]
+        return only(candidates(debian, [os.path.dirname(path)[len(root) :] for path in found]))
+    real = os.path.realpath(given)
+    of_given = [each for each in debian if os.path.realpath(each.data_directory) == real]
+    return of_given[0] if of_given else cluster_in(given)
+
+
+def _read_debian(path: str, root: str) -> Found:
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return debian_cluster(os.path.dirname(path)[len(root) :], file.read())
+
+
+def distribution() -> Distribution:
+    """Tell which distribution this is; an unknown one where it does not say."""
+    try:
+        with open("/etc/os-release", encoding="utf-8") as file:
+            return parse_os_release(file.read())
+    except FileNotFoundError:
+        return parse_os_release("")
+
+
+def has_selinux() -> bool:
+    """Tell whether SELinux labels files here, enforcing or not."""
+    return os.path.exists(_SELINUX)
+
+
+def has_pip() -> bool:
+    """Tell whether this interpreter has pip."""
+    return importlib.util.find_spec("pip") is not None

@@ -1,0 +1,55 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The host is searched for clusters in the places that its packages use."""
+
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import find_cluster
+from tests.unit.host.synthetic import fill
+
+CONFIGURATION = "etc/postgresql/17/main/postgresql.conf"
+DATA = "var/lib/postgresql/17/main"
+
+
+def found(root: Path, given: str | None = None) -> tuple[str, str, str]:
+    each = find_cluster(given, str(root))
+    return each.data_directory, each.config_directory, each.service
+
+
+def test_a_debian_cluster_is_found_with_and_without_its_data(tmp_path: Path) -> None:
+    fill(tmp_path, {CONFIGURATION: f"data_directory = '/{DATA}'\n"})
+    expected = (f"/{DATA}", "/etc/postgresql/17/main", "postgresql@17-main")
+    assert found(tmp_path) == expected
+    fill(tmp_path, {f"{DATA}/PG_VERSION": "17\n", f"{DATA}.before-20261121T011500Z/PG_VERSION": "17\n"})
+    assert found(tmp_path) == expected
+
+
+def test_a_cluster_that_is_named_through_a_link_is_the_configured_one(tmp_path: Path) -> None:
+    fill(tmp_path, {"disk/db/PG_VERSION": "17\n"})
+    fill(tmp_path, {CONFIGURATION: f"data_directory = '{tmp_path}/disk/db'\n"})
+    (tmp_path / "db").symlink_to(tmp_path / "disk" / "db")
+    given = str(tmp_path / "db")
+    assert found(tmp_path, given) == (f"{tmp_path}/disk/db", "/etc/postgresql/17/main", "postgresql@17-main")
+
+
+def test_a_named_cluster_without_packages_keeps_its_own_configuration(tmp_path: Path) -> None:
+    fill(tmp_path, {CONFIGURATION: "", "srv/db/PG_VERSION": "17\n"})
+    given = str(tmp_path / "srv/db")
+    assert found(tmp_path, given) == (given, given, "")
+
+
+def test_rhel_clusters(tmp_path: Path) -> None:
+    fill(tmp_path, {"var/lib/pgsql/16/data/PG_VERSION": "16\n"})
+    assert found(tmp_path) == ("/var/lib/pgsql/16/data", "/var/lib/pgsql/16/data", "postgresql-16")
+    fill(tmp_path, {"var/lib/pgsql/data/PG_VERSION": "13\n"})
+    with pytest.raises(Error, match="several clusters were found: /var/lib/pgsql/16/data, /var/lib/pgsql/data"):
+        found(tmp_path)
+
+
+def test_an_empty_host_has_none(tmp_path: Path) -> None:
+    with pytest.raises(Error, match="no cluster was found"):
+        found(tmp_path)
