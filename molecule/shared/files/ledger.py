@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Insert rows into a cluster, and keep a log of those that the server acknowledged, until the server is gone.
+
+The log has one line a row: worker, number, and when, in seconds since 1970, it was sent and acknowledged. A line is
+on disk before the worker sends its next row. Nobody reads the clock but this host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import os
+import subprocess
+import sys
+import threading
+import time
+
+WORKERS = 3
+# Business, not a benchmark: the host has to restore clusters meanwhile.
+PAUSE = 0.01
+
+
+def work(cluster: str, run: int, worker: int, log: int) -> None:
+    """Insert row after row, until the server does not answer any more."""
+    argv = ["psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "--cluster", cluster, "postgres"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with contextlib.suppress(BrokenPipeError), subprocess.Popen(argv, text=True, bufsize=1, **pipes) as session:
+        assert session.stdin is not None
+        assert session.stdout is not None
+        for number in itertools.count(1):
+            sent = time.time()
+            session.stdin.write(f"INSERT INTO ledger VALUES ({run}, {worker}, {number}) RETURNING number;\n")
+            if session.stdout.readline() != f"{number}\n":
+                return
+            os.write(log, f"{worker} {number} {sent:.6f} {time.time():.6f}\n".encode())
+            os.fsync(log)
+            time.sleep(PAUSE)
+
+
+def main() -> None:
+    """Have workers insert rows at the same time."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cluster", required=True, help="Debian's version/name")
+    parser.add_argument("--run", required=True, type=int, help="what these rows are told from others by")
+    parser.add_argument("--log", required=True, help="a file outside the data directory")
+    options = parser.parse_args()
+    log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    workers = [
+        threading.Thread(target=work, args=(options.cluster, options.run, worker, log)) for worker in range(WORKERS)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
