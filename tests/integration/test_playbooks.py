@@ -337,11 +337,24 @@ def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks:
         patient = playbooks.inventory(cluster, variables={"wal_archiving_restart": False})
         pid = cluster.pid
         run = playbooks.run("setup_archiving", patient, expected=2)
-        assert "wal_archiving_restart is false, and a restart of the server has to bring into force archive_mode" in said(run)
+        assert "wal_archiving_restart is false, and a restart of the server has to bring into force" in said(run)
         assert "archive_mode" in said(run)
         assert cluster.pid == pid
         cluster.restart()
         assert playbooks.run("setup_archiving", patient).changed_tasks == []
+
+
+def test_archiving_is_switched_off_and_the_repository_left_alone(sandbox: Sandbox, playbooks: Playbooks) -> None:
+    with sandbox.cluster(versions()[-1], "tired") as cluster:
+        inventory = playbooks.inventory(cluster, variables={"wal_archiving_timeout": 3600})
+        before = settings(cluster)
+        playbooks.run("setup_archiving", inventory)
+        archived = tree(cluster.home / "repository")
+        off = playbooks.run("setup_archiving", inventory, "--diff", "-e", "wal_archiving_state=disabled")
+        assert "archiving is switched off" in said(off)
+        assert settings(cluster) == before
+        assert playbooks.run("setup_archiving", inventory, "-e", "wal_archiving_state=disabled").changed_tasks == []
+        assert tree(cluster.home / "repository").items() >= archived.items()
 
 
 def test_root_creates_a_repository_only_where_the_owner_cannot(sandbox: Sandbox, playbooks: Playbooks) -> None:
