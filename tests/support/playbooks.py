@@ -70,11 +70,20 @@ class Playbooks:
         self._sandbox = sandbox
         self._temporary = sandbox.controller / "ansible"
 
-    def inventory(self, *clusters: Cluster, variables: Mapping[str, Any] | None = None) -> Path:
-        """Write an inventory of the clusters, all with the same further variables, and return its path."""
-        hosts = {cluster.name: host_variables(cluster) for cluster in clusters}
-        group = {"hosts": hosts, "vars": self._connection() | dict(variables or {})}
-        path = self._sandbox.controller / f"{'-'.join(hosts)}.yml"
+    def inventory(
+        self,
+        *clusters: Cluster,
+        variables: Mapping[str, Any] | None = None,
+        hosts: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Path:
+        """Write an inventory of the clusters, all with the same further variables, and return its path.
+
+        `hosts` has variables of single clusters, by their names; they go before those that describe the cluster.
+        """
+        own = hosts or {}
+        all_hosts = {cluster.name: host_variables(cluster) | dict(own.get(cluster.name, {})) for cluster in clusters}
+        group = {"hosts": all_hosts, "vars": self._connection() | dict(variables or {})}
+        path = self._sandbox.controller / f"{'-'.join(all_hosts)}.yml"
         path.write_text("---\n" + yaml.safe_dump({"postgres": group}, sort_keys=False), encoding="utf-8")
         return path
 

@@ -86,8 +86,19 @@ class Cluster:
         options = ["--auth=trust", "--data-checksums", "--no-sync", "--locale=C", "--encoding=UTF8"]
         options += [f"--username={self.owner}", f"--wal-segsize={wal_segment_size}"]
         self.run("initdb", "-D", self.data_directory, *options)
+        self.configure(SETTINGS | dict(settings))
+
+    def copy(self, primary: Cluster) -> None:
+        """Make the cluster a standby of a running primary, which it streams from."""
+        self.sandbox.directory(self.socket_directory)
+        source = ["-d", primary.conninfo, "--checkpoint=fast", "--wal-method=stream", "--no-sync"]
+        self.run("pg_basebackup", "-D", self.data_directory, "--write-recovery-conf", *source)
+        self.configure({})
+
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Add settings, and where the server is to be reached, to postgresql.conf."""
         own = {"port": str(self.port), "unix_socket_directories": f'"{self.socket_directory}"'}
-        lines = [f"{name} = {_quoted(value)}\n" for name, value in (SETTINGS | own | dict(settings)).items()]
+        lines = [f"{name} = {_quoted(value)}\n" for name, value in (dict(settings) | own).items()]
         with (self.data_directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.writelines(lines)
 

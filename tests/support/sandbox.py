@@ -134,6 +134,17 @@ class Sandbox:
             raise
         return cluster
 
+    def standby(self, primary: Cluster, name: str) -> Cluster:
+        """Create and start a standby of the cluster."""
+        standby = Cluster(self, primary.version, name)
+        try:
+            standby.copy(primary)
+            standby.start()
+        except BaseException:
+            standby.remove()
+            raise
+        return standby
+
     def directory(self, path: Path) -> Path:
         """Create a directory, and its missing parents, that belong to the servers' user."""
         self.run(["mkdir", "-p", "-m", "0750", path])
