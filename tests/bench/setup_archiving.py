@@ -32,11 +32,15 @@ connection `local`, so Ansible, the modules and the servers share its cores."""
 
 @dataclass(frozen=True)
 class Measurement:
-    """The seconds of one first run and of several runs that changed nothing, over that many clusters."""
+    """The seconds of one first run and of several runs that changed nothing, over that many clusters.
+
+    One more run is `profiled`, as a whole and task by task.
+    """
 
     clusters: int
     first: float
     again: list[float]
+    profiled: float
     tasks: dict[str, float]
 
     @property
@@ -86,8 +90,8 @@ def _measure(sandbox: Sandbox, clusters: list[Cluster], repeats: int, say: Calla
         again.append(_in_vain(_run(playbooks, inventory)).seconds)
         say(f"{count}: no-op run {again[-1]:.1f} s")
     measured = sandbox.controller / f"profile-{count}"
-    _in_vain(_run(playbooks, inventory, environment=profile.environment(measured)))
-    return Measurement(count, first.seconds, again, profile.task_seconds(measured))
+    profiled = _in_vain(_run(playbooks, inventory, environment=profile.environment(measured)))
+    return Measurement(count, first.seconds, again, profiled.seconds, profile.task_seconds(measured))
 
 
 def _run(playbooks: Playbooks, inventory: Path, *, environment: dict[str, str] | None = None) -> Run:
@@ -110,11 +114,11 @@ def _results(measurements: list[Measurement], repeats: int) -> Table:
 def _profile(measurements: list[Measurement]) -> Table:
     """Show the tasks that take a fiftieth of the time of the largest run, and the sum of the others."""
     largest = measurements[-1]
-    shown = [task for task, seconds in largest.tasks.items() if seconds >= largest.median / 50]
+    shown = [task for task, seconds in largest.tasks.items() if seconds >= largest.profiled / 50]
     rows = [[task, *(f"{each.tasks[task]:.2f}" for each in measurements)] for task in shown]
     others = (sum(each.tasks.values()) - sum(each.tasks[task] for task in shown) for each in measurements)
-    outside = (max(each.median - sum(each.tasks.values()), 0) for each in measurements)
+    outside = (each.profiled - sum(each.tasks.values()) for each in measurements)
     rows.append([f"{len(largest.tasks) - len(shown)} other tasks", *(f"{seconds:.2f}" for seconds in others)])
     rows.append(["before, between and after the tasks", *(f"{seconds:.2f}" for seconds in outside)])
-    columns = ["task, s", *(f"{each.clusters} clusters" for each in measurements)]
-    return Table("Where the time of a no-op run goes", columns, rows)
+    columns = ["task", *(str(each.clusters) for each in measurements)]
+    return Table("Where the time of a no-op run goes, in seconds, by number of clusters", columns, rows)
