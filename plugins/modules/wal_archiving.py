@@ -10,8 +10,10 @@ module: wal_archiving
 short_description: Configure continuous archiving of WAL, and prove that it works
 version_added: 0.1.0
 description:
-  - Changes the settings of archiving with C(ALTER SYSTEM). Only what differs is touched, and an C(archive_command)
-    that was there is shown in the diff.
+  - Changes the settings of archiving with C(ALTER SYSTEM). Only what differs is touched. The diff shows what was there,
+    and the file and line that it came from, be it C(postgresql.conf), an included file or an earlier C(ALTER SYSTEM).
+  - What cannot take effect is refused before anything is changed, with the place that is in the way. That is a setting
+    on the server's command line, which outranks all files, or a line in a file that the server does not accept.
   - A freshly enabled C(archive_mode) needs a restart, which this module reports and does not carry out.
   - With O(verify), forces a switch of WAL and reads the segment back from the repository.
 options:
@@ -24,7 +26,12 @@ options:
     description:
       - V(enabled) sets C(archive_mode), C(archive_command) or C(archive_library), and C(archive_timeout), and where
         they are too low C(wal_level) and C(max_wal_senders).
-      - V(disabled) sets C(archive_mode) to C(off) and resets the others. The repository is left alone.
+      - V(disabled) undoes that. It resets C(archive_mode), C(archive_command), C(archive_library) and
+        C(archive_timeout) in C(postgresql.auto.conf), and sets C(archive_mode) to V(off) where another file switches it
+        on. It resets C(wal_level) and C(max_wal_senders) as well, when they have exactly the values that V(enabled)
+        writes in place of too low ones of other files, no standby and no replication slot is there, and the server
+        would start with the lower ones.
+      - With V(disabled) the repository is left alone, and so is pgark-wal, which other clusters of the host may call.
     type: str
     default: enabled
     choices: [enabled, disabled]
@@ -138,18 +145,24 @@ steps:
   elements: dict
 """
 
+from collections.abc import Mapping, Sequence
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
+    check_changeable,
     check_in_force,
     plan_archiving,
     restart_reasons,
     unverified_reason,
+    values_after,
     wanted_when_disabled,
     wanted_when_enabled,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
     Setting,
+    changes,
     choose_compression,
     push_command,
 )
@@ -168,29 +181,31 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 
+NO_PROOF: Result = {"verified_segment": None, "unverified_reason": None}
+
 
 def perform(task: Task) -> Result:
     """Install pgark-wal, compare the settings in force with the wanted ones, change them, and prove that it works."""
-    options = task.options
-    compression = choose_compression(options["compression"], available_decompressors())
+    compression = choose_compression(task.options["compression"], available_decompressors())
     with task.connect() as server:
-        current = server.settings()
-        wanted = wanted_settings(task, current, compression)
-        plan = plan_archiving(current, wanted)
-        program = plan_of_program(task)
-        task.apply(program.then(plan), Host(task.runner, opened=server))
-        restart = restart_reasons(current, wanted) if task.check_mode else settle(server, wanted)
-        reason = unverified_reason(task.check_mode, server.in_recovery(), restart)
-        verified = prove(task, server) if options["verify"] and reason is None else None
+        current = server.configuration()
+        wanted = wanted_settings(task, server, current.settings, compression)
+        found = changes(current.settings, wanted)
+        warnings = check_changeable(current, found, restart_reasons(current.settings, wanted))
+        plan = plan_of_program(task).then(plan_archiving(found))
+        task.apply(plan, Host(task.runner, opened=server))
+        after = current if task.check_mode else settle(server, wanted, reloaded=bool(found))
+        restart = restart_reasons(after.settings, wanted)
+        proof = prove(task, server, restart) if task.options["verify"] else NO_PROOF
     return planned(
-        program.then(plan),
+        plan,
         restart_required=bool(restart),
         restart_settings=restart,
-        settings_before=dict(plan.before),
-        settings_after=dict(plan.after),
+        settings_before={change.name: change.before for change in found},
+        settings_after=values_after(found),
         compression=compression,
-        verified_segment=verified,
-        unverified_reason=reason if options["verify"] else None,
+        warnings=warnings,
+        **proof,
     )
 
 
@@ -203,11 +218,13 @@ def plan_of_program(task: Task) -> Plan:
     return plan_program(observe_program(task.options["program"]))
 
 
-def wanted_settings(task: Task, current: dict[str, Setting], compression: str) -> dict[str, str | None]:
+def wanted_settings(
+    task: Task, server: Server, current: Mapping[str, Setting], compression: str
+) -> dict[str, str | None]:
     """Translate the options into settings."""
     options = task.options
     if options["state"] == "disabled":
-        return wanted_when_disabled(current)
+        return wanted_when_disabled(current, server.replicates())
     command = options["command"] or ""
     if options["program"]:
         command = push_command(options["program"], task.layout.repository, task.layout.cluster, compression)
@@ -215,17 +232,21 @@ def wanted_settings(task: Task, current: dict[str, Setting], compression: str) -
     return wanted_when_enabled(current, command, options["library"] or "", options["timeout"], extra)
 
 
-def settle(server: Server, wanted: dict[str, str | None]) -> list[str]:
-    """Make sure that nothing outranks what was set, and name the settings that wait for a restart."""
-    current = server.settings()
-    check_in_force(current, wanted)
-    return restart_reasons(current, wanted)
+def settle(server: Server, wanted: Mapping[str, str | None], reloaded: bool) -> Configuration:
+    """Make sure that what was set is in force, or will be after a restart."""
+    current = server.configuration()
+    check_in_force(current, wanted, reloaded)
+    return current
 
 
-def prove(task: Task, server: Server) -> str:
-    """Archive a segment and read it back."""
+def prove(task: Task, server: Server, restart: Sequence[str]) -> Result:
+    """Archive a segment and read it back, or say why that is not possible now."""
+    reason = unverified_reason(task.check_mode, server.in_recovery(), restart)
+    if reason is not None:
+        return {**NO_PROOF, "unverified_reason": reason}
     with quoting_log(task.data_directory, task.options["log_file"]):
-        return prove_archiving(server, task.layout, task.runner, task.options["verify_timeout"])
+        segment = prove_archiving(server, task.layout, task.runner, task.options["verify_timeout"])
+    return {**NO_PROOF, "verified_segment": segment}
 
 
 def main() -> None:

@@ -107,7 +107,7 @@ def test_archiving_is_disabled_before_a_restart_and_after_one(fresh: Recoverable
     assert fresh.run("wal_archiving", state="disabled")["restart_settings"] == ["archive_mode"]
     fresh.run("postgres_server", state="restarted")
     assert not fresh.run("wal_archiving", state="disabled")["changed"]
-    assert fresh.cluster.sql(WRITTEN) == [("archive_mode",)]
+    assert fresh.cluster.sql(WRITTEN) == []
     message = fresh.fail("restore_point", switch_wal=True, wait=True)
     assert "archiving does not work: archive_mode is off\nHINT: run setup_archiving.yml" in message
 
@@ -126,7 +126,7 @@ def test_each_compression_is_proved_and_what_was_set_by_hand_is_shown(recoverabl
     cluster.sql("ALTER SYSTEM SET archive_command = 'cp %p /elsewhere/%f'")
     cluster.sql("SELECT pg_reload_conf()")
     changed = recoverable.run("wal_archiving", program=recoverable.program, timeout=0, compression="zstd", diff=True)
-    assert changed["diff"]["before"] == {"archive_command": "cp %p /elsewhere/%f"}
+    assert changed["settings_before"] == {"archive_command": "cp %p /elsewhere/%f"}
     assert changed["diff"]["after"] == {"archive_command": ours}
     extra = {"checkpoint_timeout": "7min", "max_connections": 20}
     done = verify(recoverable, compression="zstd", settings=extra)
@@ -137,17 +137,6 @@ def test_each_compression_is_proved_and_what_was_set_by_hand_is_shown(recoverabl
     assert "the server knows no setting 'archive_tmeout'" in recoverable.fail(
         "wal_archiving", program=recoverable.program, settings={"archive_tmeout": 1}
     )
-
-
-@once
-def test_a_setting_that_outranks_ours_is_named_with_its_source(fresh: Recoverable) -> None:
-    cluster = fresh.cluster
-    cluster.stop()
-    where = ["-w", "-D", cluster.data_directory, "-l", cluster.log_file]
-    cluster.run("pg_ctl", "start", *where, "-o", "-c archive_timeout=17")
-    message = fresh.fail("wal_archiving", program=fresh.program, timeout=60)
-    assert "archive_timeout was set to '60' and stays at '17', which comes from source 'command line'" in message
-    assert "HINT: remove archive_timeout there" in message
 
 
 def test_a_program_that_cannot_be_started_is_noticed_and_repaired(recoverable: Recoverable) -> None:

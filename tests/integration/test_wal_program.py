@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command, push_command
 from tests.support.postgres import Cluster
+from tests.support.recoverable import Recoverable
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import COMPRESSIONS, PROGRAM, Repository
 
@@ -188,6 +189,36 @@ def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: 
     archiving.recover()
     assert "archive recovery complete" in cluster.log()
     assert cluster.sql(SUMMARY) == expected
+
+
+def test_a_restore_brings_the_program_that_its_recovery_calls(recoverable: Recoverable) -> None:
+    cluster, program = recoverable.cluster, recoverable.program
+    cluster.sql("CREATE TABLE kept AS SELECT generate_series(1, 100) AS n")
+    recoverable.run("base_backup")
+    cluster.sql("INSERT INTO kept SELECT generate_series(101, 300)")
+    recoverable.switch()
+    cluster.kill()
+    shutil.rmtree(cluster.data_directory)
+    shutil.rmtree(program.parent)
+    options = {"program": program, "target": "latest"}
+    first = [f"create directory {program.parent} with mode 0750", f"install pgark-wal at {program}"]
+
+    planned = recoverable.run("pitr_restore", state="staged", check_mode=True, diff=True, **options)
+    assert [step["text"] for step in planned["steps"]][:2] == first
+    assert planned["diff"]["before"]["pgark-wal"] == "absent"
+    assert not program.parent.exists()
+    staged = recoverable.run("pitr_restore", state="staged", **options)
+    assert staged["steps"][:2] == planned["steps"][:2]
+    program.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    restored = recoverable.run("pitr_restore", state="restored", **options)
+    assert restored["steps"][0]["text"] == f"replace pgark-wal at {program}"
+    recoverable.run("postgres_server", state="started")
+    recoverable.wait_for_target()
+    assert cluster.value("SELECT count(*) FROM kept") == 300
+
+    program.unlink()
+    for state in ("staged", "restored"):
+        assert not recoverable.run("pitr_restore", state=state, **options)["changed"], "what is in place stays as it is"
 
 
 def test_a_segment_that_is_refused_stays_with_the_server_until_the_reason_is_gone(archiving: Archiving) -> None:

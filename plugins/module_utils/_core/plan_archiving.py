@@ -1,17 +1,20 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan the settings of WAL archiving: only what differs is changed."""
+"""Plan the settings of WAL archiving: only what differs is changed, and what cannot take effect is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from .._errors import Error
+from .configuration import Configuration
 from .plan import AlterSystem, Plan, ReloadServer, Step
-from .settings import Setting, changes
+from .settings import Change, Setting, changes
 
 _LIBRARY_SINCE = 15
+# What is not enough for archiving, and for backups with it, and what enabling puts in its place.
+_RAISED = {"archive_mode": ("off", "on"), "wal_level": ("minimal", "replica"), "max_wal_senders": ("0", "10")}
 
 
 def wanted_when_enabled(
@@ -22,12 +25,10 @@ def wanted_when_enabled(
     What is already sufficient (``archive_mode = always``, ``wal_level = logical``) is not touched.
     """
     wanted: dict[str, str | None] = {}
-    if current["archive_mode"].value == "off":
-        wanted["archive_mode"] = "on"
-    if current["wal_level"].value == "minimal":
-        wanted["wal_level"] = "replica"
-    if current["max_wal_senders"].value == "0":
-        wanted["max_wal_senders"] = "10"
+    for name, (too_little, enough) in _RAISED.items():
+        values = (current[name].value, current[name].coming)
+        if too_little in values:
+            wanted[name] = next((value for value in values if value != too_little), enough)
     if "archive_library" in current:
         wanted["archive_library"] = library
     elif library:
@@ -35,26 +36,79 @@ def wanted_when_enabled(
     return {**wanted, "archive_command": command, "archive_timeout": str(timeout), **extra}
 
 
-def wanted_when_disabled(current: Mapping[str, Setting]) -> dict[str, str | None]:
-    """Name the settings of a server that does not archive."""
+def wanted_when_disabled(current: Mapping[str, Setting], in_use: bool) -> dict[str, str | None]:
+    """Name what brings a server back to where enabling found it; ``in_use`` when standbys or slots need its WAL.
+
+    What ALTER SYSTEM set is reset. Where the server would go on archiving without that, ``archive_mode`` is set to off.
+    """
+    mode = "off" if current["archive_mode"].without_alter_system != "off" else None
     names = ("archive_command", "archive_library", "archive_timeout")
-    return {"archive_mode": "off", **{name: None for name in names if name in current}}
+    lowered = () if in_use else _no_longer_needed(current)
+    return {"archive_mode": mode, **{name: None for name in (*names, *lowered) if name in current}}
 
 
-def plan_archiving(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> Plan:
-    """Plan the way from the settings in force to the wanted ones."""
-    found = changes(current, wanted)
+def _no_longer_needed(current: Mapping[str, Setting]) -> tuple[str, ...]:
+    """Name what enabling raised, when it can be lowered again.
+
+    A server whose ``wal_level`` is minimal does not start while it has WAL senders or summarizes WAL: PostmasterMain()
+    in src/backend/postmaster/postmaster.c.
+    """
+    raised = [name for name in ("max_wal_senders", "wal_level") if _raised_by_us(current[name])]
+    senders = current["max_wal_senders"]
+    left = senders.without_alter_system if senders.name in raised else senders.coming
+    summarizes = "summarize_wal" in current and current["summarize_wal"].coming == "on"
+    return tuple(name for name in raised if name != "wal_level" or (left == "0" and not summarizes))
+
+
+def _raised_by_us(setting: Setting) -> bool:
+    """Tell whether ALTER SYSTEM put exactly what enabling puts, in place of exactly what is not enough.
+
+    Or whether that has been reset, and waits for the restart.
+    """
+    too_little, enough = _RAISED[setting.name]
+    automatic = setting.value if setting.automatic is None else setting.normalise(setting.automatic.value or "")
+    return automatic == enough and setting.without_alter_system == too_little
+
+
+def plan_archiving(found: Sequence[Change]) -> Plan:
+    """Plan the way from the settings in force to the wanted ones; the diff shows where each came from."""
     steps: tuple[Step, ...] = tuple(AlterSystem(change.name, change.after) for change in found)
-    before = {change.name: change.before for change in found}
-    after = {change.name: "(reset)" if change.after is None else change.after for change in found}
-    return Plan((*steps, ReloadServer()) if steps else (), before, after)
+    before = {change.name: _with_place(change) for change in found}
+    return Plan((*steps, ReloadServer()) if steps else (), before, values_after(found))
+
+
+def _with_place(change: Change) -> str:
+    return change.before if change.place is None else f"{change.before}  (from {change.place})"
+
+
+def values_after(found: Sequence[Change]) -> dict[str, str]:
+    """Give the values of changed settings as they are to be."""
+    return {change.name: "(reset)" if change.after is None else change.after for change in found}
+
+
+def check_changeable(configuration: Configuration, found: Sequence[Change], restart: Sequence[str]) -> list[str]:
+    """Refuse changes that would not take effect; gives warnings about what is wrong but in the way of none."""
+    configuration.check_command_line(found)
+    faults = configuration.faults([change.name for change in found if change.after is not None], reloaded=False)
+    if faults and (found or restart):
+        raise Error(
+            "the server's configuration has errors, which keep it from applying changes or from starting again:\n"
+            + "\n".join(faults),
+            "correct the lines, and run this again; nothing was changed",
+        )
+    return [f"the server's configuration has an error, with which it will not start again: {fault}" for fault in faults]
 
 
 def restart_reasons(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> list[str]:
     """Name the settings that only a restart brings into force: those that differ, and those changed but waiting."""
     found = changes(current, wanted)
-    waiting = {name for name in wanted if current[name].pending_restart} - {change.name for change in found}
+    waiting = {name for name in wanted if _waits(current[name])} - {change.name for change in found}
     return sorted(waiting | {change.name for change in found if change.needs_restart})
+
+
+def _waits(setting: Setting) -> bool:
+    # pending_restart stays when what waited was taken back.
+    return setting.pending_restart and setting.coming != setting.value
 
 
 def unverified_reason(check_mode: bool, in_recovery: bool, restart: Sequence[str]) -> str | None:
@@ -70,13 +124,17 @@ def unverified_reason(check_mode: bool, in_recovery: bool, restart: Sequence[str
     return f"a restart has to bring {', '.join(restart)} into force first" if restart else None
 
 
-def check_in_force(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> None:
-    """Refuse to call a setting changed that a source of higher rank overrides."""
-    for change in changes(current, wanted):
-        setting = current[change.name]
-        if change.after is not None and not setting.pending_restart and not change.needs_restart:
-            source = setting.source_file or f"source '{setting.source}'"
-            raise Error(
-                f"{change.name} was set to '{change.after}' and stays at '{change.before}', which comes from {source}",
-                f"remove {change.name} there; it outranks what ALTER SYSTEM sets",
-            )
+def check_in_force(configuration: Configuration, wanted: Mapping[str, str | None], reloaded: bool) -> None:
+    """Refuse to call a setting changed that did not take effect, and to restart into a configuration with errors."""
+    for change in changes(configuration.settings, wanted):
+        raise Error(
+            f"{change.name} was set to '{change.after or '(reset)'}' and stays at '{_with_place(change)}'",
+            "look at the server's log, and at the view pg_file_settings",
+        )
+    faults = configuration.faults((), reloaded=True) if reloaded else []
+    if faults:
+        raise Error(
+            "the settings were changed, but with these errors in its configuration the server will not start again:\n"
+            + "\n".join(faults),
+            "correct the lines before the next restart",
+        )

@@ -37,13 +37,36 @@ _MEMORY = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _TIME = {"us": 1, "ms": 1000, "s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 _BOOLEANS = {"on": "on", "true": "on", "yes": "on", "1": "on", "off": "off", "false": "off", "no": "off", "0": "off"}
 _WAL_PROGRAM = "pgark-wal"
+COMMAND_LINE = "command line"  # PGC_S_ARGV, as GucSource_Names in src/backend/utils/misc/guc_tables.c calls it
+_AUTOMATIC = "/postgresql.auto.conf"
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A line of a configuration file, as ``pg_file_settings`` shows it; without a name it could not be read."""
+
+    file: str
+    line: int
+    name: str | None
+    value: str | None
+    error: str | None = None
+
+    @property
+    def automatic(self) -> bool:
+        """Tell whether ALTER SYSTEM wrote it."""
+        return self.file.endswith(_AUTOMATIC)
+
+    @property
+    def place(self) -> str:
+        """Where it is."""
+        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting in force, as ``pg_settings`` shows it; ``value`` is in multiples of ``unit``.
+    """A setting in force, as ``pg_settings`` shows it; ``value`` and ``default`` are in multiples of ``unit``.
 
-    ``pending`` is the value that the next restart brings, as it is written in a file; None when none is waiting.
+    ``automatic`` is what ALTER SYSTEM wrote about it, and outranks ``by_hand``, the last line of any other file.
     """
 
     name: str
@@ -54,7 +77,39 @@ class Setting:
     pending_restart: bool = False
     source: str = "default"
     source_file: str | None = None
-    pending: str | None = None
+    source_line: int | None = None
+    default: str = ""
+    automatic: FileEntry | None = None
+    by_hand: FileEntry | None = None
+
+    @property
+    def needs_restart(self) -> bool:
+        """Tell whether only a restart changes it."""
+        return self.context == "postmaster"
+
+    @property
+    def without_alter_system(self) -> str:
+        """The value that it would have if ALTER SYSTEM had never changed it."""
+        if self.source == COMMAND_LINE:
+            return self.value
+        return self.default if self.by_hand is None else self.normalise(self.by_hand.value or "")
+
+    @property
+    def coming(self) -> str:
+        """The value that counts: the one in force, or the one that a restart brings which is due already."""
+        if not self.pending_restart or self.source == COMMAND_LINE:
+            return self.value
+        return self.without_alter_system if self.automatic is None else self.normalise(self.automatic.value or "")
+
+    @property
+    def place(self) -> str | None:
+        """Where the value that counts is written; None when nobody wrote it."""
+        if self.source == COMMAND_LINE:
+            return f"the server's {COMMAND_LINE}"
+        entry = self.automatic or self.by_hand
+        if self.pending_restart:
+            return None if entry is None else entry.place
+        return None if self.source_file is None else f"{self.source_file}:{self.source_line}"
 
     def normalise(self, wanted: str) -> str:
         """Write a wanted value in the form in which ``pg_settings`` would show it.
@@ -64,8 +119,8 @@ class Setting:
         """
         if self.kind == "bool":
             return _BOOLEANS.get(wanted.lower(), wanted)
-        if self.kind == "enum":
-            return wanted.lower()
+        if self.kind == "enum":  # those with on and off take the other words for them as well
+            return _BOOLEANS.get(wanted.lower(), wanted.lower())
         match = _NUMBER.fullmatch(wanted.strip()) if self.kind in ("integer", "real") else None
         return wanted if match is None else self._in_base_units(match)
 
@@ -82,12 +137,13 @@ class Setting:
 
 @dataclass(frozen=True)
 class Change:
-    """A setting to be changed; ``after`` None means: back to what the other sources say."""
+    """A setting to be changed; ``after`` None means: back to what the other sources say. ``place`` wrote ``before``."""
 
     name: str
     before: str
     after: str | None
     needs_restart: bool
+    place: str | None = None
 
 
 def changes(current: Mapping[str, Setting], wanted: Mapping[str, str | None]) -> tuple[Change, ...]:
@@ -106,17 +162,14 @@ def _known(current: Mapping[str, Setting], name: str) -> Setting:
 def _differs(current: Mapping[str, Setting], name: str, wanted: str | None) -> bool:
     setting = _known(current, name)
     if wanted is None:
-        return (setting.source_file or "").endswith("postgresql.auto.conf")
-    return setting.normalise(wanted) != _coming(setting)
-
-
-def _coming(setting: Setting) -> str:
-    return setting.value if setting.pending is None else setting.normalise(setting.pending)
+        return setting.automatic is not None
+    return setting.normalise(wanted) != setting.coming
 
 
 def _change(setting: Setting, wanted: str | None) -> Change:
-    stays = wanted is not None and setting.normalise(wanted) == setting.value
-    return Change(setting.name, _coming(setting), wanted, setting.context == "postmaster" and not stays)
+    after = setting.without_alter_system if wanted is None else setting.normalise(wanted)
+    needs_restart = setting.needs_restart and after != setting.value
+    return Change(setting.name, setting.coming, wanted, needs_restart, setting.place)
 
 
 def too_small_for_replay(control: Mapping[str, str], current: Mapping[str, Setting]) -> dict[str, tuple[int, int]]:

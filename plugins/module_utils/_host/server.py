@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .._core.settings import Setting
+from .._core.configuration import Configuration
+from .._core.settings import FileEntry, Setting
 from .._core.wal import Lsn, SegmentName
 from .._errors import Error, ServerUnavailable
 from .driver import psycopg_driver
@@ -143,17 +144,19 @@ class Server:
         """
         found = self.rows(
             "SELECT name, CASE name WHEN 'archive_command' THEN coalesce(reset_val, '') ELSE setting END,"
-            " coalesce(unit, ''), vartype, context, pending_restart, source, sourcefile FROM pg_settings"
+            " coalesce(unit, ''), vartype, context, pending_restart, source, sourcefile, sourceline,"
+            " coalesce(boot_val, '') FROM pg_settings"
         )
-        settings = {row[0]: Setting(*row) for row in found}
-        waiting = [name for name, setting in settings.items() if setting.pending_restart]
-        pending = self._written(waiting) if waiting else {}
-        return {**settings, **{name: replace(settings[name], pending=value) for name, value in pending.items()}}
+        return {row[0]: Setting(*row) for row in found}
 
-    def _written(self, names: list[str]) -> dict[str, str]:
-        """Give the values of settings as the configuration files have them; of several, the last one counts."""
-        query = "SELECT lower(name), setting FROM pg_file_settings WHERE lower(name) = ANY(%s) ORDER BY seqno"
-        return {name: value for name, value in self.rows(query, [names]) if value is not None}
+    def configuration(self) -> Configuration:
+        """Give all settings, and where they come from; takes a superuser."""
+        entries = self.rows(
+            "SELECT sourcefile, sourceline, lower(name), setting, error FROM pg_file_settings"
+            " WHERE sourcefile IS NOT NULL ORDER BY seqno"
+        )
+        options = _text(os.path.join(self.show("data_directory"), "postmaster.opts"))
+        return Configuration.of(self.settings(), (FileEntry(*row) for row in entries), options)
 
     def archiver(self) -> Archiver:
         """Read ``pg_stat_archiver``."""
@@ -176,6 +179,15 @@ class Server:
     def in_recovery(self) -> bool:
         """Tell whether the server is recovering."""
         return bool(self.value("SELECT pg_is_in_recovery()"))
+
+    def replicates(self) -> bool:
+        """Tell whether a standby, or anything else that streams WAL, depends on this server, or it on another."""
+        return bool(
+            self.value(
+                "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_replication_slots)"
+                " OR EXISTS (SELECT FROM pg_stat_replication)"
+            )
+        )
 
     def alter_system(self, name: str, value: str | None) -> None:
         """Change a setting in ``postgresql.auto.conf``; None removes it from there."""
@@ -236,3 +248,12 @@ class Server:
     def promote(self, timeout: int) -> bool:
         """End recovery, and wait up to ``timeout`` seconds until it has ended."""
         return bool(self.value("SELECT pg_promote(true, %s)", [timeout]))
+
+
+def _text(path: str) -> str:
+    """Read a file that is only quoted; nothing when it is not there."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""

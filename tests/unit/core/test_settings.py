@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
     RECOVERY_SETTINGS,
     Change,
+    FileEntry,
     Setting,
     archiving_program,
     changes,
@@ -68,6 +69,7 @@ HOSTILE_PATHS = [
         ("bool", "", "Off", "off"),
         ("bool", "", "no", "off"),
         ("enum", "", "REPLICA", "replica"),
+        ("enum", "", "True", "on"),
         ("string", "", "5min", "5min"),
         ("string", "", "TRUE", "TRUE"),
         ("integer", "", "many", "many"),
@@ -83,15 +85,17 @@ def test_a_unit_that_the_setting_does_not_have_is_refused(unit: str, wanted: str
         Setting("x", "", unit, "integer").normalise(wanted)
 
 
-AUTO = "/data/postgresql.auto.conf"
-CURRENT = {
-    setting.name: setting
-    for setting in (
-        Setting("archive_mode", "off", kind="enum", context="postmaster"),
-        Setting("archive_timeout", "60", "s", "integer", source_file=AUTO),
-        Setting("work_mem", "4096", "kB", "integer", source_file="/etc/postgresql.conf"),
-    )
-}
+def written(name: str, value: str, file: str = "/data/postgresql.auto.conf", line: int = 3) -> FileEntry:
+    return FileEntry(file, line, name, value)
+
+
+MODE = Setting("archive_mode", "off", kind="enum", context="postmaster", default="off")
+TIMEOUT = Setting(
+    *("archive_timeout", "60", "s", "integer", "sighup", False, "configuration file"),
+    *("/data/postgresql.auto.conf", 4, "0", written("archive_timeout", "1min", line=4)),
+)
+MEMORY = Setting("work_mem", "4096", "kB", "integer", source_file="/etc/postgresql.conf", source_line=7)
+CURRENT = {setting.name: setting for setting in (MODE, TIMEOUT, MEMORY)}
 
 
 @pytest.mark.parametrize(
@@ -100,8 +104,11 @@ CURRENT = {
         ({}, ()),
         ({"archive_timeout": "1min", "work_mem": "4MB", "archive_mode": "OFF"}, ()),
         ({"archive_mode": "on"}, (Change("archive_mode", "off", "on", True),)),
-        ({"work_mem": "8MB"}, (Change("work_mem", "4096", "8MB", False),)),
-        ({"archive_timeout": None}, (Change("archive_timeout", "60", None, False),)),
+        ({"work_mem": "8MB"}, (Change("work_mem", "4096", "8MB", False, "/etc/postgresql.conf:7"),)),
+        (
+            {"archive_timeout": None},
+            (Change("archive_timeout", "60", None, False, "/data/postgresql.auto.conf:4"),),
+        ),
         ({"work_mem": None, "archive_mode": None}, ()),
     ],
 )
@@ -109,17 +116,59 @@ def test_only_what_differs_is_changed(wanted: dict[str, str | None], found: tupl
     assert changes(CURRENT, wanted) == found
 
 
+WAITING = replace(MODE, pending_restart=True, automatic=written("archive_mode", "On"))
+LINE = "/data/postgresql.auto.conf:3"
+
+
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("current", "wanted", "found"),
     [
-        ("ON", ()),
-        ("always", (Change("archive_mode", "on", "always", True),)),
-        ("off", (Change("archive_mode", "on", "off", False),)),
+        (WAITING, "ON", ()),
+        (WAITING, "always", (Change("archive_mode", "on", "always", True, LINE),)),
+        (WAITING, "off", (Change("archive_mode", "on", "off", False, LINE),)),
+        (WAITING, None, (Change("archive_mode", "on", None, False, LINE),)),
+        # reset already, so that the restart will bring the default
+        (replace(MODE, value="on", pending_restart=True), "off", ()),
+        (replace(MODE, value="on", pending_restart=True), "on", (Change("archive_mode", "off", "on", False),)),
+        # another file than ALTER SYSTEM's
+        (replace(WAITING, automatic=None, by_hand=written("archive_mode", "yes", "/etc/a.conf")), "on", ()),
+        (
+            replace(WAITING, automatic=None, by_hand=written("archive_mode", "always", "/etc/a.conf")),
+            "on",
+            (Change("archive_mode", "always", "on", True, "/etc/a.conf:3"),),
+        ),
+        # the command line wins again after the restart
+        (replace(WAITING, source="command line"), "off", ()),
+        (
+            replace(WAITING, source="command line"),
+            "on",
+            (Change("archive_mode", "off", "on", True, "the server's command line"),),
+        ),
     ],
 )
-def test_what_a_restart_will_bring_counts_as_there(wanted: str, found: tuple[Change, ...]) -> None:
-    waiting = replace(CURRENT["archive_mode"], pending_restart=True, pending="On")
-    assert changes({"archive_mode": waiting}, {"archive_mode": wanted}) == found
+def test_what_a_restart_will_bring_counts_as_there(
+    current: Setting, wanted: str | None, found: tuple[Change, ...]
+) -> None:
+    assert changes({"archive_mode": current}, {"archive_mode": wanted}) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "by_hand", "source", "needs_restart"),
+    [
+        ("on", None, "configuration file", True),
+        ("off", None, "configuration file", False),
+        ("on", "yes", "configuration file", False),
+        ("on", "off", "configuration file", True),
+        ("on", "off", "command line", False),
+    ],
+)
+def test_a_reset_needs_a_restart_when_that_changes_the_value(
+    value: str, by_hand: str | None, source: str, needs_restart: bool
+) -> None:
+    entry = None if by_hand is None else written("archive_mode", by_hand, "/etc/a.conf")
+    setting = replace(MODE, value=value, source=source, automatic=written("archive_mode", "on"), by_hand=entry)
+    [change] = changes({"archive_mode": setting}, {"archive_mode": None})
+    assert change.needs_restart == needs_restart
 
 
 @pytest.mark.parametrize("value", ["on", None])
