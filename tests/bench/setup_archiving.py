@@ -27,32 +27,30 @@ EXPLANATION = f"""\
 How long `setup_archiving.yml` takes over one cluster and over many: the first run, which lays out the repository,
 configures archiving, restarts each server once and proves that a segment arrives; and the run after it, which finds
 nothing to do and proves it again. The clusters and the controller are on one machine, with {FORKS} forks and the
-connection `local`, so Ansible, the modules and the servers share its cores."""
+connection `local`, so Ansible, the modules and the servers share its cores. What a run takes of a processor, all cores
+together, is that of Ansible and of what it starts, without the servers."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The seconds of one first run and of several runs that changed nothing, over that many clusters.
+    """One first run and several runs that changed nothing, over that many clusters.
 
-    One more run is `profiled`, as a whole and task by task.
+    One more run is `profiled`, as a whole and task by task, in seconds.
     """
 
     clusters: int
-    first: float
-    again: list[float]
+    first: Run
+    again: list[Run]
     profiled: float
     tasks: dict[str, float]
 
-    @property
-    def median(self) -> float:
-        """Return the seconds of the run that changed nothing."""
-        return statistics.median(self.again)
-
     def row(self) -> list[str]:
         """Return the line of the table."""
-        spread = f"{min(self.again):.1f} to {max(self.again):.1f}"
-        hosts = [f"{self.first:.1f}", f"{self.first / self.clusters:.2f}"]
-        return [str(self.clusters), *hosts, f"{self.median:.1f}", spread, f"{self.median / self.clusters:.2f}"]
+        seconds = [run.seconds for run in self.again]
+        median, processor = statistics.median(seconds), statistics.median(run.processor_seconds for run in self.again)
+        first = [f"{self.first.seconds:.1f}", f"{self.first.seconds / self.clusters:.2f}"]
+        again = [f"{median:.1f}", f"{min(seconds):.1f} to {max(seconds):.1f}", f"{median / self.clusters:.2f}"]
+        return [str(self.clusters), *first, *again, f"{processor / self.clusters:.2f}"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -87,11 +85,11 @@ def _measure(sandbox: Sandbox, clusters: list[Cluster], repeats: int, say: Calla
     say(f"{count}: first run {first.seconds:.1f} s")
     again = []
     for _repeat in range(repeats):
-        again.append(_in_vain(_run(playbooks, inventory)).seconds)
-        say(f"{count}: no-op run {again[-1]:.1f} s")
+        again.append(_in_vain(_run(playbooks, inventory)))
+        say(f"{count}: no-op run {again[-1].seconds:.1f} s, {again[-1].processor_seconds:.1f} s of processor time")
     measured = sandbox.controller / f"profile-{count}"
     profiled = _in_vain(_run(playbooks, inventory, environment=profile.environment(measured)))
-    return Measurement(count, first.seconds, again, profiled.seconds, profile.task_seconds(measured))
+    return Measurement(count, first, again, profiled.seconds, profile.task_seconds(measured))
 
 
 def _run(playbooks: Playbooks, inventory: Path, *, environment: dict[str, str] | None = None) -> Run:
@@ -107,7 +105,8 @@ def _in_vain(run: Run) -> Run:
 
 
 def _results(measurements: list[Measurement], repeats: int) -> Table:
-    columns = ["clusters", "first run, s", "a host", f"no-op run, s (median of {repeats})", "from, to", "a host"]
+    no_op = [f"no-op run, s (median of {repeats})", "from, to", "a host", "of a processor, a host"]
+    columns = ["clusters", "first run, s", "a host", *no_op]
     return Table("Results", columns, [measurement.row() for measurement in measurements])
 
 

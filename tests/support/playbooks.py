@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
 import time
@@ -31,12 +32,16 @@ TASK_OR_OUTCOME = re.compile(f"{TASK_LINE}|{OUTCOME_LINE}", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of ansible-playbook gave."""
+    """What one run of ansible-playbook gave.
+
+    `processor_seconds` is the time of all that it started and waited for, so not of the servers.
+    """
 
     command: list[str]
     returncode: int
     output: str
     seconds: float
+    processor_seconds: float
 
     @property
     def recap(self) -> dict[str, dict[str, int]]:
@@ -113,7 +118,7 @@ class Playbooks:
         return run
 
     def _run(self, command: Sequence[str], more: Mapping[str, str], timeout: float) -> Run:
-        started = time.monotonic()
+        started, processor = time.monotonic(), _processor_seconds()
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         run = str(uuid.uuid4())
         environment = self._environment() | {"PGARK_TEST_RUN": run} | dict(more)
@@ -126,7 +131,8 @@ class Playbooks:
             except BaseException:
                 processes.end_marked(run)
                 raise
-        return Run(list(command), process.returncode, output, time.monotonic() - started)
+        seconds, processor = time.monotonic() - started, _processor_seconds() - processor
+        return Run(list(command), process.returncode, output, seconds, processor)
 
     def _environment(self) -> dict[str, str]:
         """Keep Ansible's files in the sandbox, the caller's Ansible and PostgreSQL settings out, and colours off."""
@@ -187,6 +193,11 @@ def tasks(output: str, outcome: str) -> list[str]:
         if line["outcome"] == outcome:
             found[task] = None
     return list(found)
+
+
+def _processor_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _counts(text: str) -> dict[str, int]:
