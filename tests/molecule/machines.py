@@ -119,10 +119,10 @@ class Cluster:
         return self.machine.run(*argv, user="postgres")
 
     def previous_directories(self) -> list[str]:
-        """Return what restores have set aside."""
-        return self.machine.lines(
-            "find", str(Path(self.data_directory).parent), "-path", f"{self.data_directory}.*", "-prune"
-        )
+        """Return what restores have set aside: beside the data, or within, where that is a mount point."""
+        patterns = ("-path", f"{self.data_directory}.*", "-o", "-path", f"{self.data_directory}/pgark.*")
+        parent = str(Path(self.data_directory).parent)
+        return self.machine.run("find", parent, "-maxdepth", "2", "(", *patterns, ")", "-prune").splitlines()
 
     def control(self, directory: str = "") -> dict[str, str]:
         """Return what pg_controldata says about a data directory."""

@@ -22,6 +22,7 @@ import time
 WORKERS = 3
 # Business, not a benchmark: the host has to restore clusters meanwhile.
 PAUSE = 0.01
+PATIENCE = 60
 
 
 def work(cluster: str, run: int, worker: int, log: int) -> None:
@@ -41,13 +42,8 @@ def work(cluster: str, run: int, worker: int, log: int) -> None:
             time.sleep(PAUSE)
 
 
-def main() -> None:
+def write(options: argparse.Namespace) -> None:
     """Have workers insert rows at the same time."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cluster", required=True, help="Debian's version/name")
-    parser.add_argument("--run", required=True, type=int, help="what these rows are told from others by")
-    parser.add_argument("--log", required=True, help="a file outside the data directory")
-    options = parser.parse_args()
     log = os.open(options.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
     workers = [
         threading.Thread(target=work, args=(options.cluster, options.run, worker, log)) for worker in range(WORKERS)
@@ -58,5 +54,40 @@ def main() -> None:
         worker.join()
 
 
+def wait(options: argparse.Namespace) -> None:
+    """Wait until so many more rows are in the log."""
+    wanted, deadline = count(options.log) + options.rows, time.monotonic() + PATIENCE
+    while count(options.log) < wanted:
+        if time.monotonic() > deadline:
+            sys.exit(f"{options.log} did not get {options.rows} more rows in {PATIENCE} s")
+        time.sleep(PAUSE)
+
+
+def count(log: str) -> int:
+    """Return the number of lines; the load may not have begun."""
+    try:
+        with open(log) as file:
+            return sum(1 for _ in file)
+    except FileNotFoundError:
+        return 0
+
+
+def main() -> None:
+    """Write rows, or wait for them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    writing = commands.add_parser("write", help=write.__doc__)
+    writing.add_argument("--cluster", required=True, help="Debian's version/name")
+    writing.add_argument("--run", required=True, type=int, help="what these rows are told from others by")
+    writing.set_defaults(function=write)
+    waiting = commands.add_parser("wait", help=wait.__doc__)
+    waiting.add_argument("--rows", required=True, type=int, help="how many more")
+    waiting.set_defaults(function=wait)
+    for command in (writing, waiting):
+        command.add_argument("--log", required=True, help="a file outside the data directory")
+    options = parser.parse_args()
+    options.function(options)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
