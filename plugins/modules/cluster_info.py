@@ -125,9 +125,10 @@ distribution:
   type: dict
   sample: {"family": "debian", "name": "debian", "version": "13", "psycopg_package": "python3-psycopg"}
 selinux:
-  description: Whether SELinux labels files on the host.
+  description: The types that files are to have where SELinux labels them, else null.
   returned: always
-  type: bool
+  type: dict
+  sample: {"data": "postgresql_db_t", "repository": "postgresql_db_t", "program": "bin_t"}
 repository_directory:
   description:
     - V(present), V(creatable) by the user that runs the module, or V(absent); null when no O(repository) is given.
@@ -189,7 +190,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution 
     distribution,
     find_cluster,
     has_pip,
-    has_selinux,
+    selinux_types,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.driver import psycopg_version
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import presence
@@ -229,7 +230,7 @@ def on_host(repository: str | None) -> dict[str, object]:
             "version": ".".join(map(str, system.version)),
             "psycopg_package": system.psycopg_package,
         },
-        "selinux": has_selinux(),
+        "selinux": selinux_types(),
         "repository_directory": None if repository is None else presence(repository),
     }
 

@@ -28,6 +28,11 @@ _OF_A_RESTORE = re.compile(r"[.](restore|before-[^/]*)(/|$)")
 _DATA_DIRECTORY = re.compile(r"^\s*data_directory\s*=?\s*'((?:[^']|'')*)'", re.MULTILINE)
 
 
+# What a server that SELinux's targeted policy confines may write, and what it may execute: postgresql_selinux(8). New
+# files have the type of their directory. Packages of postgresql.org are not confined unless a policy is added for them.
+SELINUX_TYPES = {"data": "postgresql_db_t", "repository": "postgresql_db_t", "program": "bin_t"}
+
+
 @dataclass(frozen=True)
 class Found:
     """A cluster as packages lay it out; an empty ``service`` or ``log_file``: packages have none for it."""

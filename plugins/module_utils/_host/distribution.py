@@ -12,6 +12,7 @@ import os
 from .._core.distribution import (
     DATA_DIRECTORIES,
     DEBIAN_CONFIGURATIONS,
+    SELINUX_TYPES,
     Distribution,
     Found,
     candidates,
@@ -53,9 +54,9 @@ def distribution() -> Distribution:
         return parse_os_release("")
 
 
-def has_selinux() -> bool:
-    """Tell whether SELinux labels files here, enforcing or not."""
-    return os.path.exists(_SELINUX)
+def selinux_types(root: str = "") -> dict[str, str] | None:
+    """Give the types that data, repository and program are to have; None where SELinux does not label files."""
+    return dict(SELINUX_TYPES) if os.path.exists(root + _SELINUX) else None
 
 
 def has_pip() -> bool:

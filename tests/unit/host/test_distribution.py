@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import find_cluster
+from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import find_cluster, selinux_types
 from tests.unit.host.synthetic import fill
 
 CONFIGURATION = "etc/postgresql/17/main/postgresql.conf"
@@ -53,3 +53,10 @@ def test_rhel_clusters(tmp_path: Path) -> None:
 def test_an_empty_host_has_none(tmp_path: Path) -> None:
     with pytest.raises(Error, match="no cluster was found"):
         found(tmp_path)
+
+
+def test_files_have_types_only_where_selinux_labels_them(tmp_path: Path) -> None:
+    assert selinux_types(str(tmp_path)) is None
+    fill(tmp_path, {"sys/fs/selinux/enforce": "0"})
+    types = {"data": "postgresql_db_t", "repository": "postgresql_db_t", "program": "bin_t"}
+    assert selinux_types(str(tmp_path)) == types
