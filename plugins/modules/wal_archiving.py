@@ -48,7 +48,7 @@ options:
     type: str
   library:
     description:
-      - An C(archive_library), from PostgreSQL 15 on.
+      - An C(archive_library), from PostgreSQL 15 on. One that the server cannot load is refused.
     type: str
   timeout:
     description:
@@ -228,6 +228,8 @@ def wanted_settings(
     command = options["command"] or ""
     if options["program"]:
         command = push_command(options["program"], task.layout.repository, task.layout.cluster, compression)
+    if options["library"] and "archive_library" in current:
+        server.require_library(options["library"])
     extra = {name: str(value) for name, value in options["settings"].items()}
     return wanted_when_enabled(current, command, options["library"] or "", options["timeout"], extra)
 

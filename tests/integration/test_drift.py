@@ -135,6 +135,17 @@ def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drif
     assert former.endswith(f' --compression zstd "%p"  (from {drifted.place_of("archive_command")})')
 
 
+def test_a_library_takes_the_place_of_a_command_if_it_is_there(drifted: Drifted) -> None:
+    drifted.cluster.sql(f"ALTER SYSTEM SET archive_command = '{COMMAND}'")
+    drifted.reload()
+    message = drifted.refused(library="no_such_library")
+    assert "archive_library 'no_such_library' cannot be loaded: the server refused: could not access file" in message
+    done = drifted.foreseen(library="basic_archive", diff=True)
+    assert done["settings_after"]["archive_library"] == "basic_archive"
+    assert done["settings_before"]["archive_command"] == COMMAND
+    assert done["settings_after"]["archive_command"] == ""
+
+
 def test_a_restart_that_would_end_archiving_is_forestalled(drifted: Drifted) -> None:
     drifted.write("archive_mode = always")
     drifted.cluster.restart()

@@ -153,6 +153,11 @@ def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: 
             lambda: program.write_text(text),
             "command not found",
         ),
+        "interpreter without its library": (
+            lambda: program.write_text("#!/bin/sh\nexit 1\n"),  # just what Python says then
+            lambda: program.write_text(text),
+            "exit code 200",
+        ),
         "repository gone": (
             lambda: repository.path.rename(hidden),
             lambda: hidden.rename(repository.path),

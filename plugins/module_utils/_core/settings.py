@@ -37,6 +37,7 @@ _MEMORY = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 _TIME = {"us": 1, "ms": 1000, "s": 10**6, "min": 60 * 10**6, "h": 3600 * 10**6, "d": 86400 * 10**6}
 _BOOLEANS = {"on": "on", "true": "on", "yes": "on", "1": "on", "off": "off", "false": "off", "no": "off", "0": "off"}
 _WAL_PROGRAM = "pgark-wal"
+_ABSENT = 44  # a status that neither Python, nor a shell, nor a signal ends with
 COMMAND_LINE = "command line"  # PGC_S_ARGV, as GucSource_Names in src/backend/utils/misc/guc_tables.c calls it
 _AUTOMATIC = "/postgresql.auto.conf"
 
@@ -204,9 +205,15 @@ def push_command(program: str, repository: str, cluster: str, compression: str) 
 
 
 def get_command(program: str, repository: str, cluster: str) -> str:
-    """Write the ``restore_command`` that fetches with pgark-wal."""
-    words = [program, "get", "--repository", repository, "--cluster", cluster]
-    return " ".join([*map(quote_word, words), '"%f" "%p"'])
+    """Write the ``restore_command`` that fetches with pgark-wal.
+
+    PostgreSQL takes 1 for the end of WAL, and a Python whose library is gone ends with 1 as well. So the program says
+    something else when a file is not there, and whatever it does not say itself aborts recovery. The shell's own 126
+    and 127, and 143, which is a shutdown, stay as they are.
+    """
+    words = [program, "get", "--repository", repository, "--cluster", cluster, "--absent-status", str(_ABSENT)]
+    told = f"case $? in {_ABSENT}) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac"
+    return " ".join([*map(quote_word, words), f'"%f" "%p"; {told}'])
 
 
 def archiving_program(command: str, repository: str, cluster: str) -> str | None:

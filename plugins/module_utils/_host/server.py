@@ -109,9 +109,9 @@ class Server:
         try:
             cursor = self._connection.execute(query, tuple(values) or None)
             return cursor.fetchall() if cursor.description else []
-        except self._driver.OperationalError as error:
-            raise ServerUnavailable(f"the server broke off: {str(error).strip()}") from None
         except self._driver.Error as error:
+            if self._connection.closed:
+                raise ServerUnavailable(f"the server broke off: {str(error).strip()}") from None
             raise Error(f"the server refused: {str(error).strip()}") from None
 
     def value(self, query: Any, values: Sequence[Any] = ()) -> Any:
@@ -188,6 +188,18 @@ class Server:
                 " OR EXISTS (SELECT FROM pg_stat_replication)"
             )
         )
+
+    def require_library(self, name: str) -> None:
+        """Make sure that a library can be loaded: an archiver that cannot load its own is started over and over."""
+        try:
+            self.rows(self._driver.sql.SQL("LOAD {}").format(self._driver.sql.Literal(name)))
+        except ServerUnavailable:
+            raise
+        except Error as error:
+            raise Error(
+                f"archive_library '{name}' cannot be loaded: {error.message}",
+                "install the package that brings it, for this server's version",
+            ) from None
 
     def alter_system(self, name: str, value: str | None) -> None:
         """Change a setting in ``postgresql.auto.conf``; None removes it from there."""

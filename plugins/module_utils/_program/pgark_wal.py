@@ -6,12 +6,14 @@
 Installed by the modules as one file whose first line names the interpreter, and called without any configuration:
 
     archive_command = '/path/pgark-wal push --repository /srv/pgark --cluster main "%p"'
-    restore_command = '/path/pgark-wal get --repository /srv/pgark --cluster main "%f" "%p"'
+    restore_command = '/path/pgark-wal get --repository /srv/pgark --cluster main --absent-status 44 "%f" "%p";
+                       case $? in 44) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac'
 
 Read it from the top: main, push, get, then what these stand on. Most imports are where they are needed: PostgreSQL
 starts this program for every 16 MB of WAL, and json, re, subprocess, contextlib or argparse would add half of its start
 or more. And an import that fails must reach the handler in main: left to Python, it ends with status 1, which is "end
-of WAL" to a recovery.
+of WAL" to a recovery. Python ends like that by itself when its own library is gone, so the command does not take a 1
+from anybody: it has the program say 44.
 """
 # ruff: noqa: PLC0415, SIM105  (imports where they are needed, and no contextlib: see above)
 
@@ -29,7 +31,8 @@ VERSION = "0.1.0"
 USAGE = """\
 usage: pgark-wal push --repository DIR [--repository DIR ...] --cluster NAME
                       [--compression none|gzip|lz4|zstd] PATH
-       pgark-wal get  --repository DIR [--repository DIR ...] --cluster NAME FILE PATH
+       pgark-wal get  --repository DIR [--repository DIR ...] --cluster NAME
+                      [--absent-status STATUS] FILE PATH
        pgark-wal --help | --version
 
 push  archives the file PATH ("%p" in archive_command) in every repository. Exit status:
@@ -38,7 +41,8 @@ push  archives the file PATH ("%p" in archive_command) in every repository. Exit
 get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from the first repository
       that has it whole. Exit status:
         0    delivered and verified
-        1    every repository can be read and none has it: PostgreSQL takes this for the end of WAL
+        1    every repository can be read and none has it: PostgreSQL takes this for the end of WAL;
+             with --absent-status, that status instead
         200  anything else, wrong usage included: PostgreSQL aborts recovery on a status above 125
 """
 
@@ -100,6 +104,7 @@ class Options:
         self.repositories: list[str] = []
         self.cluster = ""
         self.compression = "none"
+        self.absent = GET_ABSENT
         self.words: list[str] = []
         rest = iter(argv[1:])
         for word in rest:
@@ -119,6 +124,8 @@ class Options:
             self.cluster = value
         elif name == "--compression" and value in SUFFIXES and self.command == "push":
             self.compression = value
+        elif name == "--absent-status" and value in map(str, range(1, 126)) and self.command == "get":
+            self.absent = int(value)
         else:
             raise Refused(f"found {name} {value!r}, expected another option or value. HINT: see pgark-wal --help")
 
@@ -267,7 +274,7 @@ class Temporary:
         self.directory = directory
         while True:
             self.name = f".{name}.{os.urandom(6).hex()}.tmp"
-            self.fd = os.open(self.name, CREATE, mode, dir_fd=directory)
+            self.fd = open_below(self.name, CREATE, directory, mode)
             fcntl.flock(self.fd, fcntl.LOCK_EX)
             if os.fstat(self.fd).st_nlink:
                 return
@@ -319,7 +326,7 @@ def get(options: Options) -> int:
     if problems:
         raise Refused(f"{name} cannot be delivered: {'; '.join(problems)}")
     complain(f"{name} is not in the archive of {options.cluster} in {' or '.join(options.repositories)}")
-    return GET_ABSENT
+    return options.absent
 
 
 def get_from(archive: Archive, name: str, path: str, problems: list[str]) -> bool:
@@ -382,7 +389,7 @@ class Archive:
         """Keep every other push to this archive from publishing, until the descriptor is closed or its holder dies."""
         import fcntl
 
-        fd = os.open(".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self.file_mode, dir_fd=self.wal)
+        fd = open_below(".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self.wal, self.file_mode)
         fcntl.flock(fd, fcntl.LOCK_EX)
         return fd
 
@@ -457,6 +464,8 @@ def make_directory(name: str, parent: int) -> int:
         os.mkdir(name, os.fstat(parent).st_mode & 0o7777, dir_fd=parent)
     except FileExistsError:
         pass
+    except OSError as error:
+        raise located(error, parent) from None
     fd = open_directory(name, parent)
     # Whoever made it may have been killed before this fsync. Once something is published in it, the fsync was done.
     with os.scandir(fd) as entries:
@@ -475,16 +484,34 @@ def open_regular(name: str, flags: int, parent: int | None = None) -> int:
     return fd
 
 
-def open_below(name: str, flags: int, parent: int | None) -> int:
+def open_below(name: str, flags: int, parent: int | None, mode: int = 0o777) -> int:
     """Call os.open, and say so when it failed because of a symlink: the kernel's word for that depends on the flags."""
     try:
-        return os.open(name, flags, dir_fd=parent)
-    except OSError:
-        import stat
-
-        if flags & os.O_NOFOLLOW and stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+        return os.open(name, flags, mode, dir_fd=parent)
+    except OSError as error:
+        if flags & os.O_NOFOLLOW and is_symlink(name, parent):
             raise Refused(f"{name} is a symbolic link, expected none below the repository. {REPAIR}") from None
-        raise
+        raise located(error, parent) from None
+
+
+def is_symlink(name: str, parent: int | None) -> bool:
+    """Tell whether there is a symbolic link of this name."""
+    import stat
+
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def located(error: OSError, parent: int | None) -> OSError:
+    """Complete the name in an error by the directory that it is in: the kernel was told that by a descriptor."""
+    if parent is not None and isinstance(error.filename, str):
+        try:
+            error.filename = os.path.join(os.readlink(f"/proc/self/fd/{parent}"), error.filename)
+        except OSError:
+            pass  # another system than Linux; the name alone has to do
+    return error
 
 
 def find(directory: int, name: str) -> list[str]:
@@ -496,6 +523,8 @@ def find(directory: int, name: str) -> list[str]:
             found.append(name + suffix)
         except FileNotFoundError:
             pass
+        except OSError as error:
+            raise located(error, directory) from None
     return found
 
 

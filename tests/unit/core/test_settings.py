@@ -6,6 +6,7 @@
 import re
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -199,9 +200,35 @@ def test_commands_survive_the_server_and_the_shell(path: str) -> None:
     ]
     get = expand(get_command(program, path, "main"), f="00000002.history", p="pg_wal/RECOVERY HISTORY")
     assert words_of_shell(get) == [
-        *(program, "get", "--repository", path, "--cluster", "main"),
+        *(program, "get", "--repository", path, "--cluster", "main", "--absent-status", "44"),
         *("00000002.history", "pg_wal/RECOVERY HISTORY"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "understood"),
+    [
+        ("exit 0", 0),
+        ("exit 44", 1),
+        ("exit 1", 200),  # Python itself, not the program
+        ("exit 2", 200),
+        ("exit 125", 200),
+        ("exit 200", 200),
+        ("exit 143", 143),
+        ("kill -KILL $$", 200),
+        ("kill -TERM $$", 143),
+    ],
+)
+def test_nothing_but_the_program_itself_can_end_a_recovery(tmp_path: Path, said: str, understood: int) -> None:
+    program = tmp_path / "pgark-wal"
+    program.write_text(f"#!/bin/sh\n{said}\n")
+    program.chmod(0o755)
+    command = expand(get_command(str(program), "/srv", "main"), f="x", p="y")
+    assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == understood
+    program.chmod(0o644)
+    assert subprocess.run(["/bin/sh", "-c", command], check=False, capture_output=True).returncode == 126
+    program.unlink()
+    assert subprocess.run(["/bin/sh", "-c", command], check=False, capture_output=True).returncode == 127
 
 
 @pytest.mark.parametrize("word", ["a\nb", "\x00", "a\tb", "\x1b[0m", "\udcff"])

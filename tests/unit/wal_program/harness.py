@@ -130,6 +130,11 @@ def get(repository: Repository, name: str, path: Path, **options: Any) -> subpro
     return run("get", *repository.options(), name, path, **options)
 
 
+def without_power_over_files() -> tuple[str, ...]:
+    """Return what makes root obey the modes of files, as PostgreSQL's user has to."""
+    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
+
+
 def assert_done(done: subprocess.CompletedProcess[str]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -44,6 +44,9 @@ WRONG_USAGE = [
     ["get", "--repository", "/r", "--cluster", "main", NAME],
     ["get", "--repository", "/r", "--cluster", "main", NAME, "a", "b"],
     ["get", "--repository", "/r", "--cluster", "main", "--compression", "zstd", NAME, "a"],
+    *(["get", "--repository", "/r", "--cluster", "main", "--absent-status", wrong, NAME, "a"]
+      for wrong in ("", "0", "126", "200", "044", "-1", "x", "\u0664")),
+    ["push", "--repository", "/r", "--cluster", "main", "--absent-status", "44", "pg_wal/" + NAME],
     ["get", "--help"],
     ["gte", "--repository", "/r", "--cluster", "main", NAME, "a"],
     ["--repository", "/r", "get", "--cluster", "main", NAME, "a"],
@@ -51,7 +54,7 @@ WRONG_USAGE = [
     ["-h"],
     [""],
     [],
-]
+]  # fmt: skip
 SLOW = {"argparse", "collections", "contextlib", "enum", "hashlib", "json", "re", "subprocess", "typing", "zlib"}
 HOSTILE = ["with space", "quote'd", 'double"d', "100%p", "semi;colon", "$(touch x)", "new\nline", "ünïcode", "*", "-x"]
 

@@ -27,6 +27,7 @@ from tests.unit.wal_program.harness import (
     run,
     segment,
     sha256_line,
+    without_power_over_files,
     write_segment,
 )
 
@@ -91,7 +92,9 @@ def test_a_file_that_is_not_there_is_absent(
     if others:
         other = "000000010000000000000004"
         assert_done(push(repository, write_segment(pg_wal, other)))
-    assert_failed(get(repository, name, restored), 1, f"{name} is not in the archive of main in {repository.path}")
+    words = f"{name} is not in the archive of main in {repository.path}"
+    assert_failed(get(repository, name, restored), 1, words)
+    assert_failed(run("get", *repository.options(), "--absent-status", "44", name, restored), 44, words)
     assert not any(restored.parent.iterdir())
 
 
@@ -113,11 +116,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "archive cannot be listed": lambda path: (path / "main/wal").chmod(0o300),
     "archive cannot be entered": lambda path: (path / "main/wal").chmod(0o600),
 }
-
-
-def without_power_over_files() -> tuple[str, ...]:
-    """Return what makes root obey the modes of files, as PostgreSQL's user has to."""
-    return ("setpriv", "--bounding-set=-dac_override,-dac_read_search") if os.geteuid() == 0 else ()
 
 
 @pytest.mark.parametrize("name", [NAME, "000000010000000100000000", "00000002.history"])
@@ -145,7 +143,7 @@ def test_a_segment_that_may_not_be_read_is_not_the_end_of_wal(
     path.chmod(0)
     done = get(repository, NAME, restored, prefix=without_power_over_files())
     path.chmod(0o750)
-    assert_failed(done, 200, NAME, "Permission denied")
+    assert_failed(done, 200, NAME, f"Permission denied: {path}")
 
 
 def flip(path: Path, position: int) -> None:

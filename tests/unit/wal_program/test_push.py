@@ -26,6 +26,7 @@ from tests.unit.wal_program.harness import (
     run,
     segment,
     sha256_line,
+    without_power_over_files,
     write_segment,
 )
 
@@ -192,6 +193,19 @@ def test_nothing_is_written_below_what_is_not_a_proper_repository(
     before = sorted(repository.path.rglob("*"))
     assert_failed(push(repository, write_segment(pg_wal)), 1, str(repository.path), words)
     assert sorted(repository.path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("where", ["wal", "directory"])
+def test_the_place_that_may_not_be_written_is_named(where: str, repository: Repository, pg_wal: Path) -> None:
+    assert_done(push(repository, write_segment(pg_wal)))
+    path, missing = {
+        "wal": (repository.wal, "000000020000000000000003"),
+        "directory": (repository.wal / NAME[:16], "000000010000000000000004"),
+    }[where]
+    path.chmod(0o550)
+    done = push(repository, write_segment(pg_wal, missing), prefix=without_power_over_files())
+    path.chmod(0o750)
+    assert_failed(done, 1, f"{missing} is not archived", f"Permission denied: {path}/")
 
 
 def test_an_empty_mount_point_stays_empty(tmp_path: Path, pg_wal: Path) -> None:
