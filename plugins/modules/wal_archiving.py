@@ -57,12 +57,14 @@ options:
     default: 60
   settings:
     description:
-      - Further settings to change, by name.
+      - Further settings to change, by name. With O(state=disabled), those that C(ALTER SYSTEM) set to these very values
+        are reset.
     type: dict
     default: {}
   verify:
     description:
-      - Force a switch, wait for the segment and read it back. Needs O(program).
+      - Force a switch, wait for the segment and read it back. Needs O(program), and does nothing with
+        O(state=disabled).
       - Where that is not possible, RV(unverified_reason) says why and nothing fails. That is so in check mode, on a
         standby, and while a setting waits for a restart.
     type: bool
@@ -196,7 +198,7 @@ def perform(task: Task) -> Result:
         task.apply(plan, Host(task.runner, opened=server))
         after = current if task.check_mode else settle(server, wanted, reloaded=bool(found))
         restart = restart_reasons(after.settings, wanted)
-        proof = prove(task, server, restart) if task.options["verify"] else NO_PROOF
+        proof = prove(task, server, restart) if wants_proof(task) else NO_PROOF
     return planned(
         plan,
         restart_required=bool(restart),
@@ -223,14 +225,14 @@ def wanted_settings(
 ) -> dict[str, str | None]:
     """Translate the options into settings."""
     options = task.options
+    extra = {name: str(value) for name, value in options["settings"].items()}
     if options["state"] == "disabled":
-        return wanted_when_disabled(current, server.replicates())
+        return wanted_when_disabled(current, extra, server.replicates())
     command = options["command"] or ""
     if options["program"]:
         command = push_command(options["program"], task.layout.repository, task.layout.cluster, compression)
     if options["library"] and "archive_library" in current:
         server.require_library(options["library"])
-    extra = {name: str(value) for name, value in options["settings"].items()}
     return wanted_when_enabled(current, command, options["library"] or "", options["timeout"], extra)
 
 
@@ -239,6 +241,11 @@ def settle(server: Server, wanted: Mapping[str, str | None], reloaded: bool) -> 
     current = server.configuration()
     check_in_force(current, wanted, reloaded)
     return current
+
+
+def wants_proof(task: Task) -> bool:
+    """Tell whether archiving is to work, and to be proved to."""
+    return bool(task.options["verify"] and task.options["state"] == "enabled")
 
 
 def prove(task: Task, server: Server, restart: Sequence[str]) -> Result:

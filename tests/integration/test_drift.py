@@ -62,9 +62,9 @@ class Drifted(Recoverable):
         options = {"program": self.program, "timeout": 0, "diff": True} | parameters
         return self.foreseen(**options)
 
-    def disabled(self) -> dict[str, Any]:
+    def disabled(self, **parameters: Any) -> dict[str, Any]:
         """Ask what disabling would do, then do it."""
-        return self.foreseen(state="disabled", diff=True)
+        return self.foreseen(state="disabled", diff=True, **parameters)
 
     def foreseen(self, **options: Any) -> dict[str, Any]:
         """Run the module in check mode, and then for real; its word must hold."""
@@ -225,12 +225,15 @@ def test_disabling_undoes_the_set_up_and_leaves_the_archive(drifted: Drifted) ->
     for name, value in low.items():
         drifted.write(f"{name} = {value}")
     drifted.cluster.restart()
-    assert drifted.enabled()["settings_before"].keys() == {*low, "archive_mode", "archive_command"}
+    extra = {"settings": {"checkpoint_timeout": "7min"}}
+    changed = {*low, "archive_mode", "archive_command", "checkpoint_timeout"}
+    assert drifted.enabled(**extra)["settings_before"].keys() == changed
     drifted.cluster.restart()
     assert drifted.enabled(verify=True)["verified_segment"]
     kept = tree(drifted.repository), tree(drifted.program.parent)
 
-    done = drifted.disabled()
+    done = drifted.disabled(program=drifted.program, verify=True, **extra)
+    assert done["settings_before"].keys() == changed
     assert done["restart_settings"] == ["archive_mode", "max_wal_senders", "wal_level"]
     assert set(done["diff"]["after"].values()) == {"(reset)"}
     waiting = drifted.disabled()

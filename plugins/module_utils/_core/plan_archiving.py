@@ -36,15 +36,25 @@ def wanted_when_enabled(
     return {**wanted, "archive_command": command, "archive_timeout": str(timeout), **extra}
 
 
-def wanted_when_disabled(current: Mapping[str, Setting], in_use: bool) -> dict[str, str | None]:
+def wanted_when_disabled(
+    current: Mapping[str, Setting], extra: Mapping[str, str], in_use: bool
+) -> dict[str, str | None]:
     """Name what brings a server back to where enabling found it; ``in_use`` when standbys or slots need its WAL.
 
-    What ALTER SYSTEM set is reset. Where the server would go on archiving without that, ``archive_mode`` is set to off.
+    What ALTER SYSTEM set is reset, of the ``extra`` settings only those that have these values. Where the server would
+    go on archiving without that, ``archive_mode`` is set to off.
     """
     mode = "off" if current["archive_mode"].without_alter_system != "off" else None
     names = ("archive_command", "archive_library", "archive_timeout")
     lowered = () if in_use else _no_longer_needed(current)
-    return {"archive_mode": mode, **{name: None for name in (*names, *lowered) if name in current}}
+    further = [name for name, value in extra.items() if name not in current or _is_set_to(current[name], value)]
+    reset = [*(name for name in (*names, *lowered) if name in current), *further]
+    return {**dict.fromkeys(reset), "archive_mode": mode}
+
+
+def _is_set_to(setting: Setting, value: str) -> bool:
+    written = setting.automatic
+    return written is not None and setting.normalise(written.value or "") == setting.normalise(value)
 
 
 def _no_longer_needed(current: Mapping[str, Setting]) -> tuple[str, ...]:

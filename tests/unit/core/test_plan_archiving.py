@@ -139,26 +139,34 @@ LOWERED = {"max_wal_senders": None, "wal_level": None}
 def test_disabling_undoes_what_enabling_did(
     by_hand: dict[str, str], automatic: dict[str, str], wanted: dict[str, str | None]
 ) -> None:
-    assert wanted_when_disabled(configured(by_hand, automatic), in_use=False) == wanted
+    assert wanted_when_disabled(configured(by_hand, automatic), {}, in_use=False) == wanted
 
 
 def test_disabling_waits_for_the_restart_that_lowers() -> None:
     reset = configured(TOO_LOW)
     waiting = {name: replace(reset[name], value=value, pending_restart=True) for name, value in RAISED.items()}
-    wanted = wanted_when_disabled({**reset, **waiting}, in_use=False)
+    wanted = wanted_when_disabled({**reset, **waiting}, {}, in_use=False)
     assert changes({**reset, **waiting}, wanted) == ()
     assert restart_reasons({**reset, **waiting}, wanted) == ["max_wal_senders", "wal_level"]
 
 
+def test_disabling_resets_further_settings_that_still_have_our_values() -> None:
+    current = configured({"work_mem": "1MB"}, {"work_mem": "8MB", "summarize_wal": "yes"})
+    extra = {"work_mem": "8192", "summarize_wal": "off", "archive_timeout": "60"}
+    assert wanted_when_disabled(current, extra, in_use=False) == {**RESET, "work_mem": None}
+    with pytest.raises(InvalidValue, match="the server knows no setting 'wrok_mem'"):
+        changes(current, wanted_when_disabled(current, {"wrok_mem": "8MB"}, in_use=False))
+
+
 def test_what_standbys_need_is_not_lowered() -> None:
-    assert wanted_when_disabled(configured(TOO_LOW, RAISED), in_use=True) == RESET
+    assert wanted_when_disabled(configured(TOO_LOW, RAISED), {}, in_use=True) == RESET
 
 
 def test_disabling_knows_older_servers() -> None:
     old = configured(TOO_LOW, RAISED)
     for name in ("archive_library", "summarize_wal"):
         del old[name]
-    assert wanted_when_disabled(old, in_use=False) == {
+    assert wanted_when_disabled(old, {}, in_use=False) == {
         name: None for name in (*RESET, *LOWERED) if name != "archive_library"
     }
 
@@ -167,7 +175,7 @@ def test_disabling_knows_older_servers() -> None:
 def test_disabling_minds_the_command_line(value: str, wanted: str | None) -> None:
     current = configured(automatic={"archive_mode": "on"})
     current["archive_mode"] = replace(current["archive_mode"], value=value, source="command line")
-    assert wanted_when_disabled(current, in_use=False)["archive_mode"] == wanted
+    assert wanted_when_disabled(current, {}, in_use=False)["archive_mode"] == wanted
 
 
 def test_only_what_differs_is_changed_and_then_the_server_reloaded_once() -> None:
@@ -196,7 +204,7 @@ def test_a_server_that_archives_already_is_left_alone() -> None:
 def test_a_reset_is_shown_as_one() -> None:
     current = configured(automatic={"archive_mode": "on", "archive_command": COMMAND})
     current["archive_command"] = replace(current["archive_command"], source_file=AUTO, source_line=4)
-    plan = plan_archiving(changes(current, wanted_when_disabled(current, in_use=False)))
+    plan = plan_archiving(changes(current, wanted_when_disabled(current, {}, in_use=False)))
     assert plan.before == {"archive_mode": "on", "archive_command": f"{COMMAND}  (from {AUTO}:4)"}
     assert plan.after == {"archive_mode": "(reset)", "archive_command": "(reset)"}
     assert plan.steps == (AlterSystem("archive_mode", None), AlterSystem("archive_command", None), ReloadServer())
