@@ -50,7 +50,8 @@ def _timed(step: Sequence[str], scenario: str) -> tuple[str, bool]:
 
 
 def _molecule(step: Sequence[str], scenario: str) -> bool:
-    argv = ["molecule", "--base-config", "molecule/config.yml", *step, "--scenario-name", scenario]
+    command, *options = step
+    argv = ["molecule", "--base-config", "molecule/config.yml", command, "--scenario-name", scenario, *options]
     print(f"molecule | {scenario}: {' '.join(step)}", flush=True)
     return subprocess.run(argv, cwd=ROOT, env=_environment(), check=False).returncode == 0
 
