@@ -48,7 +48,7 @@ def wanted_when_disabled(
     names = ("archive_command", "archive_library", "archive_timeout")
     lowered = () if in_use else _no_longer_needed(current)
     further = [name for name, value in extra.items() if name not in current or _is_set_to(current[name], value)]
-    reset = [*(name for name in (*names, *lowered) if name in current), *further]
+    reset = ["archive_mode", *(name for name in (*names, *lowered) if name in current), *further]
     return {**dict.fromkeys(reset), "archive_mode": mode}
 
 
