@@ -27,7 +27,9 @@ class Table:
     def markdown(self) -> str:
         """Return the table in Markdown, under a heading of the second level."""
         rule = ["---", *["---:"] * (len(self.columns) - 1)]
-        lines = (f"| {' | '.join(line)} |" for line in (self.columns, rule, *self.rows))
+        # A task's name may have a bar in it.
+        cells = ([word.replace("|", "\\|") for word in line] for line in (self.columns, rule, *self.rows))
+        lines = (f"| {' | '.join(line)} |" for line in cells)
         return "\n".join([f"## {self.heading}", "", *lines])
 
 

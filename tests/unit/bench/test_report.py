@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.bench import profile
 from tests.bench.report import Report, Table
 
-TABLE = Table("Results", ["clusters", "s"], [["1", "2.5"], ["a longer name", "12.25"]])
+TABLE = Table("Results", ["clusters", "s"], [["1", "2.5"], ["a | longer name", "12.25"]])
 MEASURED = """<testsuites><testsuite name="play">
 <testcase name="[one] Set up: pgark.postgres.wal_archiving : settings | Change" time="0.5"/>
 <testcase name="[two] Set up: pgark.postgres.wal_archiving : settings | Change" time="1.25"/>
@@ -21,16 +21,21 @@ MEASURED = """<testsuites><testsuite name="play">
 def test_columns_of_text_are_as_wide_as_they_must_be() -> None:
     assert TABLE.text().splitlines() == [
         "Results",
-        "  clusters           s",
-        "  1                2.5",
-        "  a longer name  12.25",
+        "  clusters             s",
+        "  1                  2.5",
+        "  a | longer name  12.25",
     ]
 
 
 def test_a_page_holds_the_tables_the_facts_and_how_to_repeat_it() -> None:
     page = Report("Title", "What it is.", {"cores": "2"}, [TABLE]).page("make bench")
     assert page.startswith("# Title, 20")
-    for part in ("What it is.", "| --- | ---: |\n| 1 | 2.5 |\n", "- cores: 2\n", "```console\n$ make bench\n```\n"):
+    for part in (
+        "What it is.",
+        "| --- | ---: |\n| 1 | 2.5 |\n| a \\| longer name | 12.25 |\n",
+        "- cores: 2\n",
+        "```console\n$ make bench\n```\n",
+    ):
         assert part in page
 
 
