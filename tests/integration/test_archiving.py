@@ -170,6 +170,14 @@ def test_a_program_that_cannot_be_started_is_noticed_and_repaired(recoverable: R
 
 
 @once
+def test_a_cluster_that_was_made_without_a_locale_is_like_any_other(recoverable: Recoverable) -> None:
+    recoverable.cluster.sql("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+    done = verify(recoverable, login_db="plain")
+    assert not done["changed"]
+    assert done["verified_segment"]
+
+
+@once
 def test_an_archive_that_cannot_be_written_is_explained_in_the_programs_own_words(recoverable: Recoverable) -> None:
     repository = recoverable.repository
     [directory] = recoverable.wal.glob("0*")

@@ -73,6 +73,7 @@ class Server:
                 dbname=connection.database,
                 autocommit=True,
                 connect_timeout=10,
+                client_encoding="utf8",  # initdb without a locale gives SQL_ASCII, and psycopg would give bytes
                 options="-c TimeZone=UTC -c DateStyle=ISO",
                 application_name="pgark",
             )
