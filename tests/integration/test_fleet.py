@@ -143,7 +143,8 @@ def test_pitr_restore_touches_nothing_while_a_host_is_out_of_reach(fleet: Fleet,
     before = second.pid
     run = fleet.run("pitr_restore", second, fleet.absent, variables={"target": "latest", "fleet": True}, expected=2)
     assert "not reached: atlantis. Nothing was touched." in said(run)
-    assert "--limit 'all:!atlantis'" in said(run)
+    # YAML doubles the quotes around it, or does not.
+    assert re.search("leave it out: --limit '+all:!atlantis'", said(run))
     assert second.pid == before
     assert run.changed == 0
 
