@@ -53,10 +53,12 @@ def test_two_hosts_share_a_repository() -> None:
         assert names <= set(machine.run("ls", SPREAD.repository).split())
 
 
-@pytest.mark.parametrize(("cluster", "place"), [(SPREAD, "/mnt/space"), (LINKED, "/mnt/wal")], ids=["space", "wal"])
-def test_what_lies_elsewhere_is_closed_to_others(cluster: Cluster, place: str) -> None:
-    assert cluster.machine.lines("find", place, "-mindepth", "1", "-perm", "/077") == []
-    assert cluster.machine.lines("find", place, "!", "-user", "postgres") == []
+@pytest.mark.parametrize(("name", "place"), [("spread", "/mnt/space"), ("linked", "/mnt/wal")])
+def test_what_lies_elsewhere_is_closed_to_others(name: str, place: str) -> None:
+    find = ("find", place, "-mindepth", "1")
+    assert Cluster(name).machine.lines(*find)
+    assert Cluster(name).machine.lines(*find, "-perm", "/077") == []
+    assert Cluster(name).machine.lines(*find, "!", "-user", "postgres") == []
 
 
 @pytest.mark.parametrize("name", members("postgres"))
