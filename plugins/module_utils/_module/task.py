@@ -15,9 +15,9 @@ from .._core.layout import Layout
 from .._core.plan import Plan, report
 from .._errors import Error, ServerUnavailable
 from .._host.apply import Host, apply
-from .._host.cluster import bin_directory_for
+from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked
-from .._host.processes import create_privately, current_user, real_path
+from .._host.processes import create_privately, current_user, find_postmaster, real_path
 from .._host.recovery import Watch
 from .._host.repository import require
 from .._host.runner import CommandRunner
@@ -72,8 +72,16 @@ class Task:
         return Watch(self.data_directory, self.connection, log_file, self.bin_directory(), self.runner)
 
     def connect(self) -> Server:
-        """Connect to the server of the data directory."""
-        return Server.connect(self.connection, self.options["data_directory"])
+        """Connect to the server of the data directory; when none is running, the error quotes its log."""
+        try:
+            return Server.connect(self.connection, self.options["data_directory"])
+        except ServerUnavailable:
+            if find_postmaster(self.data_directory) is not None:
+                raise
+            log = server_log(self.data_directory, self.options["log_file"])
+            raise ServerUnavailable(
+                f"no server is running on {self.data_directory}; its log ends with:\n{log}", "start the server first"
+            ) from None
 
     @contextmanager
     def connected_if_running(self) -> Iterator[Server | None]:
