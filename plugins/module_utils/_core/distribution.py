@@ -23,6 +23,7 @@ DATA_DIRECTORIES = (
 )
 _PLACES = "/etc/postgresql, /var/lib/postgresql, /var/lib/pgsql"
 _DEBIAN = re.compile(r"/etc/postgresql/([^/]+)/([^/]+)")
+_DEBIAN_DATA = re.compile(r"/var/lib/postgresql/([0-9.]+)/([^/]+)")
 _REDHAT = re.compile(r"/var/lib/pgsql/(?:([0-9]+)/)?data")
 _OF_A_RESTORE = re.compile(r"[.](restore|before-[^/]*)(/|$)")
 _DATA_DIRECTORY = re.compile(r"^\s*data_directory\s*=?\s*'((?:[^']|'')*)'", re.MULTILINE)
@@ -57,6 +58,16 @@ def debian_cluster(config_directory: str, configuration: str) -> Found:
     data = written[-1].replace("''", "'") if written else f"/var/lib/postgresql/{version}/{name}"
     log = f"/var/log/postgresql/postgresql-{version}-{name}.log"
     return Found(data, config_directory, f"postgresql@{version}-{name}", log)
+
+
+def lost_debian_cluster(data_directory: str) -> Found | None:
+    """Describe the cluster that was in a place of Debian's packages before it was lost with its configuration.
+
+    >>> lost_debian_cluster("/var/lib/postgresql/17/main").config_directory
+    '/etc/postgresql/17/main'
+    """
+    match = _DEBIAN_DATA.fullmatch(data_directory)
+    return None if match is None else debian_cluster(f"/etc/postgresql/{match[1]}/{match[2]}", "")
 
 
 def cluster_in(data_directory: str) -> Found:

@@ -18,10 +18,12 @@ from .._core.distribution import (
     candidates,
     cluster_in,
     debian_cluster,
+    lost_debian_cluster,
     only,
     parse_os_release,
 )
 
+_POSTGRESQL_COMMON = "/usr/share/postgresql-common"
 _SELINUX = "/sys/fs/selinux/enforce"
 
 
@@ -37,7 +39,10 @@ def find_cluster(given: str | None, root: str = "") -> Found:
         return only(candidates(debian, [os.path.dirname(path)[len(root) :] for path in found]))
     real = os.path.realpath(given)
     of_given = [each for each in debian if os.path.realpath(each.data_directory) == real]
-    return of_given[0] if of_given else cluster_in(given)
+    if of_given:
+        return of_given[0]
+    is_lost = os.path.isdir(root + _POSTGRESQL_COMMON) and not os.path.exists(f"{root}{given}/PG_VERSION")
+    return (lost_debian_cluster(given) if is_lost else None) or cluster_in(given)
 
 
 def _read_debian(path: str, root: str) -> Found:

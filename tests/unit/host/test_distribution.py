@@ -42,6 +42,16 @@ def test_a_named_cluster_without_packages_keeps_its_own_configuration(tmp_path: 
     assert found(tmp_path, given) == (given, given, "")
 
 
+def test_a_debian_cluster_that_was_lost_with_its_configuration_is_described_as_it_was(tmp_path: Path) -> None:
+    given = f"/{DATA}"
+    assert found(tmp_path, given) == (given, given, "")
+    (tmp_path / "usr/share/postgresql-common").mkdir(parents=True)
+    assert found(tmp_path, given) == (given, "/etc/postgresql/17/main", "postgresql@17-main")
+    assert found(tmp_path, "/srv/db") == ("/srv/db", "/srv/db", "")
+    fill(tmp_path, {f"{DATA}/PG_VERSION": "17\n"})
+    assert found(tmp_path, given) == (given, given, "")
+
+
 def test_rhel_clusters(tmp_path: Path) -> None:
     fill(tmp_path, {"var/lib/pgsql/16/data/PG_VERSION": "16\n"})
     assert found(tmp_path) == ("/var/lib/pgsql/16/data", "/var/lib/pgsql/16/data", "postgresql-16")
