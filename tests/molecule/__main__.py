@@ -32,8 +32,8 @@ def main() -> int:
         return 1
     step = options.step or ["test"]
     results = [_timed(step, scenario) for scenario in options.scenario or SCENARIOS]
-    print(*(f"molecule | {line}" for line, _ in results), sep="\n")
-    return 0 if all(passed for _, passed in results) else 1
+    print(*(f"molecule | {line}" for line, _passed in results), sep="\n")
+    return 0 if all(passed for _line, passed in results) else 1
 
 
 def _timed(step: Sequence[str], scenario: str) -> tuple[str, bool]:

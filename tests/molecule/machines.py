@@ -128,7 +128,7 @@ class Cluster:
         """Return what pg_controldata says about a data directory."""
         program = f"/usr/lib/postgresql/{self.version}/bin/pg_controldata"
         said = self.machine.run(program, directory or self.data_directory, user="postgres")
-        return {name: value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
+        return {name: value.strip() for name, _colon, value in (line.partition(":") for line in said.splitlines())}
 
     def runs(self) -> list[int]:
         """Return the numbers of the loads that the cluster has had."""

@@ -24,7 +24,7 @@ def recap(playbook: str, *arguments: str) -> dict[str, str]:
     done = _run(playbook, *arguments)
     assert done.returncode == 0, f"{playbook} exited {done.returncode}: {done.stdout}{done.stderr}"
     lines = done.stdout.partition("PLAY RECAP")[2].splitlines()[1:]
-    return {host.strip(): counts for host, _, counts in (line.partition(":") for line in lines) if counts}
+    return {host.strip(): counts for host, _colon, counts in (line.partition(":") for line in lines) if counts}
 
 
 def _run(playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -67,7 +66,7 @@ def count(log: str) -> int:
     """Return the number of lines; the load may not have begun."""
     try:
         with open(log) as file:
-            return sum(1 for _ in file)
+            return sum(1 for _line in file)
     except FileNotFoundError:
         return 0
 
