@@ -36,6 +36,12 @@ assert observe_program(sys.argv[2]).found == place.wanted
 """
 
 
+@pytest.fixture(autouse=True)
+def base_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use the base interpreter: the checkout, and with it that of `.venv`, may have a space in its path."""
+    monkeypatch.setattr(sys, "executable", os.path.realpath(sys.executable))
+
+
 def install(path: Path) -> None:
     apply(plan_program(observe_program(str(path))), Host(CommandRunner()))
 
