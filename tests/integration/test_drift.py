@@ -249,6 +249,26 @@ def test_disabling_undoes_the_set_up_and_leaves_the_archive(drifted: Drifted) ->
     assert after[1] == kept[1]
 
 
+def test_a_run_that_ended_before_the_reload_is_made_good(drifted: Drifted) -> None:
+    """What was killed, or lost its power, between ALTER SYSTEM and the reload; nothing tells the server by itself."""
+    drifted.enabled(timeout=60)
+    drifted.cluster.restart()
+    for name in ("archive_mode", "archive_command", "archive_timeout"):
+        drifted.cluster.sql(f"ALTER SYSTEM RESET {name}")
+    assert drifted.value("archive_timeout") == "1min"
+    done = drifted.disabled()
+    assert (done["changed"], done["restart_settings"]) == (True, ["archive_mode"])
+    assert drifted.value("archive_timeout") == "0"
+    assert not drifted.disabled()["changed"]
+    drifted.cluster.restart()
+
+    for name, value in (("archive_mode", "on"), ("archive_timeout", "60")):
+        drifted.cluster.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+    done = drifted.enabled(timeout=60)
+    assert (done["changed"], done["restart_settings"]) == (True, ["archive_mode"])
+    assert drifted.value("archive_timeout") == "1min"
+
+
 def use_a_slot(cluster: Cluster) -> None:
     cluster.sql("SELECT pg_create_physical_replication_slot('standby')")
 

@@ -96,6 +96,12 @@ class Setting:
         return self.default if self.by_hand is None else self.normalise(self.by_hand.value or "")
 
     @property
+    def outlives_its_line(self) -> bool:
+        """Tell whether it is still as ALTER SYSTEM set it, although that is no longer written: nobody has reloaded."""
+        was_automatic = (self.source_file or "").endswith(_AUTOMATIC) and self.automatic is None
+        return was_automatic and not self.pending_restart and self.value != self.without_alter_system
+
+    @property
     def coming(self) -> str:
         """The value that counts: the one in force, or the one that a restart brings which is due already."""
         if not self.pending_restart or self.source == COMMAND_LINE:
@@ -163,7 +169,7 @@ def _known(current: Mapping[str, Setting], name: str) -> Setting:
 def _differs(current: Mapping[str, Setting], name: str, wanted: str | None) -> bool:
     setting = _known(current, name)
     if wanted is None:
-        return setting.automatic is not None
+        return setting.automatic is not None or setting.outlives_its_line
     return setting.normalise(wanted) != setting.coming
 
 

@@ -86,6 +86,14 @@ def test_a_unit_that_the_setting_does_not_have_is_refused(unit: str, wanted: str
         Setting("x", "", unit, "integer").normalise(wanted)
 
 
+def test_a_reset_that_nobody_has_told_the_server_of_is_repeated() -> None:
+    unwritten = replace(TIMEOUT, automatic=None)
+    expected = (Change("archive_timeout", "60", None, False, "/data/postgresql.auto.conf:4"),)
+    assert changes({"archive_timeout": unwritten}, {"archive_timeout": None}) == expected
+    for done in (replace(unwritten, value="0"), replace(unwritten, pending_restart=True)):
+        assert changes({"archive_timeout": done}, {"archive_timeout": None}) == ()
+
+
 def written(name: str, value: str, file: str = "/data/postgresql.auto.conf", line: int = 3) -> FileEntry:
     return FileEntry(file, line, name, value)
 
