@@ -60,14 +60,19 @@ def debian_cluster(config_directory: str, configuration: str) -> Found:
     return Found(data, config_directory, f"postgresql@{version}-{name}", log)
 
 
-def lost_debian_cluster(data_directory: str) -> Found | None:
-    """Describe the cluster that was in a place of Debian's packages before it was lost with its configuration.
+def named(data_directory: str, configured: Sequence[Found], lost: bool) -> Found:
+    """Describe the cluster of a data directory that somebody named.
 
-    >>> lost_debian_cluster("/var/lib/postgresql/17/main").config_directory
+    ``configured`` are the clusters that Debian's configuration has for it. ``lost``: Debian's packages are there and
+    the data is not, so that the cluster may have been one of theirs before it was lost with its configuration.
+
+    >>> named("/var/lib/postgresql/17/main", [], lost=True).config_directory
     '/etc/postgresql/17/main'
     """
-    match = _DEBIAN_DATA.fullmatch(data_directory)
-    return None if match is None else debian_cluster(f"/etc/postgresql/{match[1]}/{match[2]}", "")
+    match = _DEBIAN_DATA.fullmatch(data_directory) if lost else None
+    if match is not None and not configured:
+        return debian_cluster(f"/etc/postgresql/{match[1]}/{match[2]}", "")
+    return configured[0] if configured else cluster_in(data_directory)
 
 
 def cluster_in(data_directory: str) -> Found:

@@ -16,9 +16,8 @@ from .._core.distribution import (
     Distribution,
     Found,
     candidates,
-    cluster_in,
     debian_cluster,
-    lost_debian_cluster,
+    named,
     only,
     parse_os_release,
 )
@@ -31,18 +30,17 @@ def find_cluster(given: str | None, root: str = "") -> Found:
     """Describe the cluster of a data directory; when none is given, the one cluster of the host.
 
     A data directory is given as the inventory writes it, so it is compared with symbolic links resolved. ``root`` is
-    put before the places that are searched.
+    put before the places that are searched. Configuration that this user cannot read is of another owner's cluster.
     """
-    debian = [_read_debian(path, root) for path in sorted(glob.glob(root + DEBIAN_CONFIGURATIONS))]
+    paths = [path for path in sorted(glob.glob(root + DEBIAN_CONFIGURATIONS)) if os.access(path, os.R_OK)]
+    debian = [_read_debian(path, root) for path in paths]
     if given is None:
         found = [path for pattern in DATA_DIRECTORIES for path in glob.glob(root + pattern)]
         return only(candidates(debian, [os.path.dirname(path)[len(root) :] for path in found]))
     real = os.path.realpath(given)
-    of_given = [each for each in debian if os.path.realpath(each.data_directory) == real]
-    if of_given:
-        return of_given[0]
-    is_lost = os.path.isdir(root + _POSTGRESQL_COMMON) and not os.path.exists(f"{root}{given}/PG_VERSION")
-    return (lost_debian_cluster(given) if is_lost else None) or cluster_in(given)
+    configured = [each for each in debian if os.path.realpath(each.data_directory) == real]
+    lost = os.path.isdir(root + _POSTGRESQL_COMMON) and not os.path.exists(f"{root}{given}/PG_VERSION")
+    return named(given, configured, lost)
 
 
 def _read_debian(path: str, root: str) -> Found:

@@ -52,6 +52,14 @@ def test_a_debian_cluster_that_was_lost_with_its_configuration_is_described_as_i
     assert found(tmp_path, given) == (given, given, "")
 
 
+def test_configuration_that_cannot_be_read_is_somebody_elses(tmp_path: Path) -> None:
+    fill(tmp_path, {CONFIGURATION: ""})
+    other = tmp_path / "etc/postgresql/15/theirs/postgresql.conf"
+    other.parent.mkdir(parents=True)
+    other.symlink_to(tmp_path / "gone")  # root can read everything that is there
+    assert found(tmp_path)[0] == f"/{DATA}"
+
+
 def test_rhel_clusters(tmp_path: Path) -> None:
     fill(tmp_path, {"var/lib/pgsql/16/data/PG_VERSION": "16\n"})
     assert found(tmp_path) == ("/var/lib/pgsql/16/data", "/var/lib/pgsql/16/data", "postgresql-16")
