@@ -19,6 +19,8 @@ from tests.support.recoverable import Recoverable
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import COMPRESSIONS, PROGRAM, Repository
 
+# how it is brought about, how it is undone, and what the server's log says of it
+Fault = tuple[Callable[[], object], Callable[[], object], str]
 SUMMARY = "SELECT count(*), md5(string_agg(payload, ',' ORDER BY id)) FROM kept"
 
 
@@ -130,14 +132,13 @@ def test_all_that_was_archived_comes_back_across_timelines(archiving: Archiving)
     assert not list((cluster.data_directory / "pg_wal").glob("*.pgark-tmp"))
 
 
-def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: Archiving) -> None:
-    cluster, repository, program = archiving.cluster, archiving.repository, archiving.program
-    names = [archiving.write_rows(1000) for _number in range(3)]
-    expected = cluster.sql(SUMMARY)
-    archived = repository.archived(names[1])
+def faults(archiving: Archiving, segment: str) -> dict[str, Fault]:
+    """Return what can go wrong with what a recovery fetches its WAL by, and with that segment."""
+    repository, program = archiving.repository, archiving.program
+    archived = repository.archived(segment)
     hidden = repository.path.with_name("unmounted")
     text = program.read_text()
-    faults: dict[str, tuple[Callable[[], object], Callable[[], object], str]] = {
+    return {
         "program missing": (
             lambda: program.rename(program.with_name("x")),
             lambda: program.with_name("x").rename(program),
@@ -181,11 +182,18 @@ def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: 
         "corrupt segment": (
             lambda: flip_a_bit(archived),
             lambda: flip_a_bit(archived),
-            f"{names[1]} cannot be delivered",
+            f"{segment} cannot be delivered",
         ),
     }
+
+
+def test_recovery_aborts_on_every_failure_that_is_not_the_end_of_wal(archiving: Archiving) -> None:
+    cluster = archiving.cluster
+    names = [archiving.write_rows(1000) for _number in range(3)]
+    expected = cluster.sql(SUMMARY)
+    possible = faults(archiving, names[1])
     archiving.lose_and_lay_out()
-    for fault, (damage, repair, words) in faults.items():
+    for fault, (damage, repair, words) in possible.items():
         damage()
         log = archiving.recover_in_vain()
         assert "FATAL:  could not restore file" in log, fault
