@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long a restore will take, before it has begun: sizes over the rates of an ordinary machine.
+
+An estimate answers "minutes or hours?". What a machine really does is shown by the progress of the restore itself.
+"""
+
+from __future__ import annotations
+
+_MB = 2**20
+# What the benchmark `restore` measured, rounded down; docs/benchmarks describes the machine.
+STAGING_BYTES_PER_SECOND = 100 * _MB
+REPLAY_BYTES_PER_SECOND = 50 * _MB
+# Stopping a server, exchanging the directories, starting the new one and promoting it.
+SWITCH_SECONDS = 10.0
+
+
+def staging_seconds(size: int) -> float:
+    """Estimate how long it takes to unpack, verify and sync that many bytes of a data directory.
+
+    >>> staging_seconds(1000 * 2**20)
+    10.0
+    """
+    return size / STAGING_BYTES_PER_SECOND
+
+
+def replay_seconds(segments: int, segment_size: int = 16 * _MB) -> float:
+    """Estimate how long it takes to fetch that many segments and replay them.
+
+    >>> replay_seconds(100)
+    32.0
+    """
+    return segments * segment_size / REPLAY_BYTES_PER_SECOND
+
+
+def restore_seconds(size: int, segments: int, segment_size: int = 16 * _MB) -> float:
+    """Estimate how long a restore takes as a whole, from the beginning of staging to a promoted server.
+
+    >>> restore_seconds(1000 * 2**20, 100)
+    52.0
+    """
+    return staging_seconds(size) + SWITCH_SECONDS + replay_seconds(segments, segment_size)
