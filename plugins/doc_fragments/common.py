@@ -79,19 +79,37 @@ options:
         C(2026-09-15T16:30:00+02:00).
       - Recovery stops before the first commit after it.
     type: str
+  target_xid:
+    description:
+      - Restore to the end of this transaction, such as V(7310). What was committed before it is there, whatever its
+        number; what was committed after it is not.
+      - V(pg_current_xact_id()) gives the number of the transaction that is under way; it may be given in full.
+    type: str
+  target_name:
+    description:
+      - Restore to the restore point of this name. See M(pgark.postgres.restore_point).
+    type: str
+  target_lsn:
+    description:
+      - Restore to this position in the write-ahead log, such as C(0/3000028).
+      - Recovery stops after the first record that begins there or later, and before it when O(target_inclusive) is
+        V(false).
+    type: str
   target:
     description:
       - V(latest) restores everything that the archive holds.
+      - V(immediate) stops as soon as the backup is consistent, which is at its end.
     type: str
-    choices: [latest]
+    choices: [latest, immediate]
   target_timeline:
     description:
-      - Timeline to follow, a number or V(latest) for the newest in the archive.
+      - Timeline to follow, a number, V(latest) for the newest in the archive, or V(current) for that of the backup.
     type: str
     default: latest
   target_inclusive:
     description:
-      - Whether a commit at exactly O(target_time) is part of the result.
+      - Whether a commit at exactly O(target_time), the transaction O(target_xid) or the record at O(target_lsn) is part
+        of the result. It makes no difference to the other targets.
     type: bool
     default: true
   backup_label:

@@ -101,8 +101,13 @@ reason:
 from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target, parse_timeline
-from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Unreachable, choose, windows
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import TARGETS, Target, parse_timeline
+from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import (
+    Unreachable,
+    choose,
+    numbered,
+    windows,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
@@ -111,23 +116,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 def perform(task: Task) -> Result:
     """Read the repository and answer."""
     options = task.options
-    asked = options["target_time"] is not None or options["target"] is not None
-    answer = question(task) if asked else None
+    answer = Target.parse(options) if any(options[name] is not None for name in TARGETS) else None
     catalog = read_catalog(task.layout)
     return {
         "backups": [backup.as_document() for backup in catalog.backups],
         "wal": [run_of_wal.as_dict() for run_of_wal in catalog.wal],
-        "windows": [window.as_dict() for window in windows(catalog, parse_timeline(options["target_timeline"]))],
+        "windows": [
+            window.as_dict() for window in windows(catalog, numbered(parse_timeline(options["target_timeline"])))
+        ],
         **({} if answer is None else reach(catalog, answer, options["backup_label"])),
     }
-
-
-def question(task: Task) -> Target:
-    """Read the target that is asked about."""
-    options = task.options
-    return Target.parse(
-        options["target_time"], options["target"], options["target_timeline"], options["target_inclusive"]
-    )
 
 
 def reach(catalog: Catalog, target: Target, label: str | None) -> dict[str, Any]:

@@ -102,7 +102,7 @@ target:
   description: The target.
   returned: always
   type: dict
-  sample: {"time": "2026-09-15T14:30:00.000000Z", "inclusive": true, "timeline": "latest"}
+  sample: {"kind": "time", "value": "2026-09-15T14:30:00.000000Z", "inclusive": true, "timeline": "latest"}
 staging_directory:
   description: Where the restore is staged.
   returned: always
@@ -149,9 +149,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 def perform(task: Task) -> Result:
     """Observe the repository and the data directory, plan, and do what is missing, all under the cluster's lock."""
     options = task.options
-    target = Target.parse(
-        options["target_time"], options["target"], options["target_timeline"], options["target_inclusive"]
-    )
+    target = Target.parse(options)
     with task.locked("pitr_restore"):
         catalog = read_catalog(task.layout)
         bin_directory = task.bin_directory(catalog.identity.major)
@@ -184,9 +182,8 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     target, now = request.target, datetime.now(timezone.utc)
     check_past(target, now)
     window = choose(catalog, target, request.label, more_wal=directory.kind not in ("missing", "empty"))
-    timeline = catalog.latest_timeline if target.timeline is None else target.timeline
     command = get_command(options["program"], layout.repository, layout.cluster)
-    settings = {"restore_command": command, **target.settings(timeline)}
+    settings = {"restore_command": command, **target.settings(window.timeline)}
     tablespaces = {**places(window.backup.tablespaces), **directory.tablespaces}
     directory = replace(directory, tablespaces=tablespaces)
     return plan_staging(directory, window.backup, request, layout, settings, utc_stamp(now))

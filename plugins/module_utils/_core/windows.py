@@ -117,7 +117,7 @@ def choose(catalog: Catalog, target: Target, label: str | None = None, more_wal:
     ``more_wal`` tells that WAL which is not archived yet exists beside the archive (a live server, or its pg_wal).
     Raises Unreachable with what is possible instead.
     """
-    path = catalog.path_to(catalog.latest_timeline if target.timeline is None else target.timeline)
+    path = catalog.path_to(numbered(target.timeline) or catalog.latest_timeline)
     candidates = on_path(catalog, path)
     if label is not None:
         candidates = _labelled(catalog, candidates, label, path)
@@ -137,6 +137,11 @@ def choose(catalog: Catalog, target: Target, label: str | None = None, more_wal:
     window = window_of(catalog, fitting[-1], path)
     _check_reach(window, target, more_wal)
     return window
+
+
+def numbered(timeline: int | str | None) -> int | None:
+    """Give the number of a timeline that was asked for by number."""
+    return timeline if isinstance(timeline, int) else None
 
 
 def check_past(target: Target, now: datetime) -> None:

@@ -30,7 +30,10 @@ COMPRESSION: Spec = {
 
 TARGET: Spec = {
     "target_time": {"type": "str"},
-    "target": {"type": "str", "choices": ["latest"]},
+    "target_xid": {"type": "str"},
+    "target_name": {"type": "str"},
+    "target_lsn": {"type": "str"},
+    "target": {"type": "str", "choices": ["latest", "immediate"]},
     "target_timeline": {"type": "str", "default": "latest"},
     "target_inclusive": {"type": "bool", "default": True},
     "backup_label": {"type": "str"},

@@ -40,7 +40,7 @@ LAYOUT = Layout("/srv/pgark", "main")
 STAMP = "20261121T120000Z"
 DATA = "/var/lib/pg data/17"
 STORED = "/srv/pgark/main/backup/monday"
-TARGET = Target(minutes(10))
+TARGET = Target("time", minutes(10))
 REQUEST = RestoreRequest(TARGET, "main", IDENTITY.system_identifier)
 STAGED = RestoreRecord(
     TARGET.as_dict(),
@@ -223,8 +223,8 @@ def test_a_running_server_stops_the_switch(kind: str) -> None:
         None,
         replace(STAGED, complete=False),
         replace(STAGED, target=Target().as_dict()),
-        replace(STAGED, target=Target(minutes(10), inclusive=False).as_dict()),
-        replace(STAGED, target=Target(minutes(10), timeline=1).as_dict()),
+        replace(STAGED, target=Target("time", minutes(10), inclusive=False).as_dict()),
+        replace(STAGED, target=Target("time", minutes(10), timeline=1).as_dict()),
         replace(STAGED, cluster="other"),
         replace(STAGED, system_identifier="1"),
     ],

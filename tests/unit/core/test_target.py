@@ -4,17 +4,22 @@
 """A target says exactly one thing, or is refused with the form to use."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import combinations
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import (
+    TARGETS,
     Target,
     format_time,
     parse_age,
+    parse_name,
     parse_time,
     parse_timeline,
+    parse_xid,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import MOMENTS
@@ -144,46 +149,147 @@ def test_an_age_that_is_none_is_refused(text: str) -> None:
         parse_age(text)
 
 
-@pytest.mark.parametrize(("text", "number"), [("latest", None), ("1", 1), ("4294967295", 4294967295), ("007", 7)])
-def test_a_timeline_is_latest_or_a_number(text: str, number: int | None) -> None:
-    assert parse_timeline(text) == number
+@pytest.mark.parametrize(
+    ("text", "timeline"),
+    [("latest", None), ("current", "current"), ("1", 1), ("4294967295", 4294967295), ("007", 7)],
+)
+def test_a_timeline_is_latest_current_or_a_number(text: str, timeline: int | str | None) -> None:
+    assert parse_timeline(text) == timeline
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "4294967296", "current", "Latest", "1 ", "0x2", "²", "٣"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "4294967296", "Current", "Latest", "1 ", "0x2", "²", "٣"])
 def test_a_timeline_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(InvalidValue, match="is not a timeline; expected latest or a number from 1"):
+    with pytest.raises(InvalidValue, match="is not a timeline; expected latest, current or a number from 1"):
         parse_timeline(text)
 
 
+def options(**given: Any) -> dict[str, Any]:
+    """Give the options of a task as Ansible does: those that are not given are None, or have their default."""
+    return {**dict.fromkeys(TARGETS), "target_inclusive": True, "target_timeline": "latest", **given}
+
+
+FORMS = r"HINT: give exactly one of target_time \(2026-09-15T14:30:00Z or .*\), target_xid .* and target=immediate"
+
+
+def test_a_target_is_needed() -> None:
+    with pytest.raises(InvalidValue, match=rf"^no recovery target is given\n{FORMS}"):
+        Target.parse(options())
+
+
+@pytest.mark.parametrize("pair", list(combinations(TARGETS, 2)), ids="-".join)
+def test_two_targets_are_refused_by_name(pair: tuple[str, str]) -> None:
+    with pytest.raises(
+        InvalidValue, match=rf"^2 recovery targets are given: {pair[0]}, {pair[1]}; expected one\n{FORMS}"
+    ):
+        Target.parse(options(**dict.fromkeys(pair, "latest")))
+
+
 @pytest.mark.parametrize(
-    ("time", "name", "message"),
-    [(None, None, "no recovery target is given"), ("2026-09-15T14:30:00Z", "latest", "two recovery targets are given")],
+    ("option", "message"),
+    [
+        ("target_time", NOT_A_TIME),
+        ("target_xid", "is not the number of a transaction"),
+        ("target_name", "is not the name of a restore point"),
+        ("target_lsn", "is not an LSN"),
+    ],
 )
-def test_exactly_one_target_is_needed(time: str | None, name: str | None, message: str) -> None:
-    with pytest.raises(InvalidValue, match=rf"{message}\nHINT: give exactly one of target_time .* and target=latest"):
-        Target.parse(time, name, "latest", True)
+def test_an_empty_target_is_not_the_end_of_the_wal(option: str, message: str) -> None:
+    with pytest.raises(InvalidValue, match=rf"{option} '' {message}"):
+        Target.parse(options(**{option: ""}))
 
 
-def test_an_empty_time_is_not_the_end_of_the_wal() -> None:
-    with pytest.raises(InvalidValue, match=NOT_A_TIME):
-        Target.parse("", None, "latest", True)
+MOMENT = "2026-09-15T14:30:00.250000Z"
 
 
-@pytest.mark.parametrize(("inclusive", "setting"), [(True, "on"), (False, "off")])
-def test_the_server_pauses_at_a_moment(inclusive: bool, setting: str) -> None:
-    target = Target.parse("2026-09-15T16:30:00.25+02:00", None, "latest", inclusive)
+@pytest.mark.parametrize(
+    ("option", "text", "kind", "value", "setting", "shown"),
+    [
+        ("target_time", "2026-09-15T16:30:00.25+02:00", "time", MOMENT, "2026-09-15 14:30:00.250000+00", MOMENT),
+        ("target_xid", "7310", "xid", "7310", "7310", "transaction 7310"),
+        ("target_xid", " 4294974606 ", "xid", "7310", "7310", "transaction 7310"),
+        ("target_lsn", "0/a030000", "lsn", "0/A030000", "0/A030000", "LSN 0/A030000"),
+    ],
+)
+@pytest.mark.parametrize(("inclusive", "switch"), [(True, "on"), (False, "off")])
+def test_the_server_pauses_where_it_stops(
+    option: str, text: str, kind: str, value: str, setting: str, shown: str, inclusive: bool, switch: str
+) -> None:
+    target = Target.parse(options(**{option: text, "target_inclusive": inclusive}))
     assert target.settings(3) == {
         "recovery_target_timeline": "3",
-        "recovery_target_time": "2026-09-15 14:30:00.250000+00",
-        "recovery_target_inclusive": setting,
+        f"recovery_target_{kind}": setting,
+        "recovery_target_inclusive": switch,
         "recovery_target_action": "pause",
     }
-    assert str(target) == "2026-09-15T14:30:00.250000Z"
-    assert target.as_dict() == {"time": str(target), "inclusive": inclusive, "timeline": "latest"}
+    assert str(target) == shown
+    assert target.as_dict() == {"kind": kind, "value": value, "inclusive": inclusive, "timeline": "latest"}
 
 
-def test_the_end_of_the_wal_is_no_moment() -> None:
-    target = Target.parse(None, "latest", "2", True)
+@pytest.mark.parametrize(
+    ("given", "setting", "value", "shown"),
+    [
+        (
+            {"target_name": "before the release"},
+            "recovery_target_name",
+            "before the release",
+            "restore point 'before the release'",
+        ),
+        ({"target": "immediate"}, "recovery_target", None, "the end of the backup"),
+    ],
+)
+@pytest.mark.parametrize("inclusive", [True, False])
+def test_where_inclusive_means_nothing_it_is_one_and_the_same_target(
+    given: dict[str, str], setting: str, value: str | None, shown: str, inclusive: bool
+) -> None:
+    target = Target.parse(options(**given, target_inclusive=inclusive, target_timeline="2"))
+    assert target.settings(2) == {
+        "recovery_target_timeline": "2",
+        setting: value or "immediate",
+        "recovery_target_action": "pause",
+    }
+    assert str(target) == shown
+    assert target.as_dict() == {"kind": target.kind, "value": value, "inclusive": True, "timeline": 2}
+
+
+def test_the_end_of_the_wal_is_nothing_to_pause_at() -> None:
+    target = Target.parse(options(target="latest", target_timeline="current"))
     assert target.settings(2) == {"recovery_target_timeline": "2"}
     assert str(target) == "the end of the archived WAL"
-    assert target.as_dict() == {"time": None, "inclusive": True, "timeline": 2}
+    assert target.time is None
+    assert target.as_dict() == {"kind": "latest", "value": None, "inclusive": True, "timeline": "current"}
+
+
+@pytest.mark.parametrize(
+    "text", ["2", "0", "4294967296", "4294967298", "18446744073709551616", "-5", "7.0", "0x3", "٣", "x"]
+)
+def test_a_transaction_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(
+        InvalidValue, match="is not the number of a transaction; expected a number from 3, such as 7310"
+    ):
+        parse_xid(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("3", 3), ("4294967295", 4294967295), ("18446744073709551615", 4294967295)]
+)
+def test_of_a_long_transaction_number_the_lower_half_is_in_the_wal(text: str, number: int) -> None:
+    assert parse_xid(text) == number
+
+
+@pytest.mark.parametrize("text", ["x", "x" * 63, "ü" * 31, 'it\'s 100% \\ "so"'])
+def test_a_restore_point_has_almost_any_name(text: str) -> None:
+    assert parse_name(text) == text
+
+
+@pytest.mark.parametrize("text", [" ", "x" * 64, "ü" * 32, "a\nb", "a\x00b", "a\x1bb"])
+def test_a_name_that_the_server_would_not_keep_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="expected 1 to 63 bytes of printable characters"):
+        parse_name(text)
+
+
+@pytest.mark.parametrize("text", ["0/", "3000028", "0/3000028/1", "0/300002800", "G/0", "0x0/3"])
+def test_a_malformed_position_is_refused_with_the_form_to_use(text: str) -> None:
+    with pytest.raises(
+        InvalidValue, match=r"target_lsn '.*' is not an LSN; expected two hexadecimal numbers such as 0/3000028"
+    ):
+        Target.parse(options(target_lsn=text))

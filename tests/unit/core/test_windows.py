@@ -34,7 +34,7 @@ def without(*numbers: int, timeline: int = 1) -> dict[tuple[int, int], int]:
 
 
 def at(minute: float, timeline: int | None = None) -> Target:
-    return Target(minutes(minute), timeline=timeline)
+    return Target("time", minutes(minute), timeline=timeline)
 
 
 LATEST = Target()
