@@ -118,10 +118,12 @@ steps:
   elements: dict
 """
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import utc_stamp
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
@@ -133,7 +135,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import check_past, choose
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     missing_configuration,
@@ -142,6 +143,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 
@@ -180,13 +182,21 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     if request.staged(directory) or (request.in_place(directory) and not options["force"]):
         return Plan()
     target, now = request.target, datetime.now(timezone.utc)
-    check_past(target, now)
-    window = choose(catalog, target, request.label, more_wal=directory.kind not in ("missing", "empty"))
+    choice = survey(task, catalog, directory, request, now)
     command = get_command(options["program"], layout.repository, layout.cluster)
-    settings = {"restore_command": command, **target.settings(window.timeline)}
-    tablespaces = {**places(window.backup.tablespaces), **directory.tablespaces}
+    settings = {"restore_command": command, **target.settings(choice.timeline)}
+    tablespaces = {**places(choice.backup.tablespaces), **directory.tablespaces}
     directory = replace(directory, tablespaces=tablespaces)
-    return plan_staging(directory, window.backup, request, layout, settings, utc_stamp(now))
+    return plan_staging(directory, choice.backup, request, layout, settings, utc_stamp(now))
+
+
+def survey(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest, now: datetime) -> Choice:
+    """Choose how the target is reached, with the archive and with what the old data directory and its server have."""
+    bin_directory = task.bin_directory(catalog.identity.major)
+    with task.connected_if_running() if directory.postmaster is not None else nullcontext() as server:
+        old = None if directory.kind in ("missing", "empty") else directory.real_path
+        found = Survey(task.layout, bin_directory, task.runner, old, server)
+        return found.choice(catalog, request.target, request.label, now)
 
 
 def result(plan: Plan, request: RestoreRequest, after: DataDirectory) -> Result:
