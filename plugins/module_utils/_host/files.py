@@ -125,8 +125,15 @@ def free_bytes(path: str) -> int:
 
 
 def tree_size(path: str) -> int:
-    """Count the bytes of the files in a directory; 0 when it is not there."""
-    return sum(os.lstat(os.path.join(at, name)).st_size for at, _directories, names in os.walk(path) for name in names)
+    """Count the bytes of the files in a directory, in which others may be at work; 0 when it is not there."""
+    return sum(_size(os.path.join(at, name)) for at, _directories, names in os.walk(path) for name in names)
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 @contextmanager

@@ -89,6 +89,23 @@ def startup_progress(postmaster: int) -> str | None:
     return None
 
 
+def bytes_read(program: str, argument: str) -> int | None:
+    """Tell how much a running program of ours that was given an argument has read; None when there is none."""
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            if os.path.basename(words[0]) != program.encode() or os.fsencode(argument) not in words:
+                continue
+            with open(f"/proc/{name}/io", encoding="ascii") as file:
+                return int(file.readline().removeprefix("rchar:"))
+        except OSError:
+            continue
+    return None
+
+
 def end_process(pid: int, how: signal.Signals, timeout: float) -> None:
     """Send a signal and wait until the process is gone; raises Error when it is there after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from .._core.data_directory import RECORD
 from .._core.settings import RECOVERY_SETTINGS, too_small_for_replay
 from .._core.target import format_time
+from .._core.wal import SegmentName
 from .._errors import Error, ServerUnavailable
 from .cluster import server_log
+from .files import read_json
 from .processes import find_postmaster, startup_progress
 from .runner import CommandRunner
 from .server import RecoveryState, Server
@@ -24,26 +27,31 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a recovery is; ``position`` is an LSN, or before connections are possible the segment being read.
+    """How far a recovery is.
 
-    ``refusal`` is why there is no connection.
+    ``position`` is the LSN up to which WAL was replayed; before connections are possible, it is the beginning of the
+    ``segment`` that is being read. ``start`` and ``end`` are the LSNs that it goes from and to, as far as the restore
+    noted them. ``refusal`` is why there is no connection.
     """
 
     reached: bool
-    position: str | None
     state: RecoveryState | None
+    segment: str | None = None
     refusal: str = ""
+    position: str | None = None
+    start: str | None = None
+    end: str | None = None
 
     @property
     def text(self) -> str:
         """Say where recovery is."""
         if self.state is None:
-            return f"recovering, reads segment {self.position}" if self.position else f"starting, {self.refusal}"
+            return f"recovering, reads segment {self.segment}" if self.segment else f"starting, {self.refusal}"
         if not self.state.in_recovery:
             return f"not in recovery, on timeline {self.state.timeline}"
         last = "none yet" if self.state.replay_time is None else format_time(self.state.replay_time)
         paused = "paused" if self.state.paused else "recovering"
-        return f"{paused}, replayed up to {self.position}, last transaction {last}"
+        return f"{paused}, replayed up to {self.state.replay_lsn}, last transaction {last}"
 
     def as_dict(self) -> dict[str, Any]:
         """Give what was seen in the form that is reported; without an answer, all is null but ``paused``."""
@@ -55,6 +63,9 @@ class Progress:
             "lsn": lsn,
             "time": None if state is None or state.replay_time is None else format_time(state.replay_time),
             "timeline": None if state is None else state.timeline,
+            "position": self.position,
+            "start_lsn": self.start,
+            "end_lsn": self.end,
         }
 
 
@@ -70,6 +81,9 @@ class Watch:
 
     def look(self) -> Progress:
         """Look once; raises Error with the server's last log lines when no server is running."""
+        return self._located(self._seen())
+
+    def _seen(self) -> Progress:
         postmaster = find_postmaster(self.data_directory)
         if postmaster is None:
             raise Error(f"no server is running on {self.data_directory}; {self.last_words()}", self._hint())
@@ -79,9 +93,26 @@ class Watch:
                 if state.in_recovery and state.paused:
                     self._check_pause(server)
         except ServerUnavailable as error:
-            return Progress(False, startup_progress(postmaster), None, error.message.strip().splitlines()[-1])
-        reached = not state.in_recovery or state.paused
-        return Progress(reached, None if state.replay_lsn is None else str(state.replay_lsn), state)
+            return Progress(False, None, startup_progress(postmaster), error.message.strip().splitlines()[-1])
+        return Progress(not state.in_recovery or state.paused, state)
+
+    def _located(self, progress: Progress) -> Progress:
+        """Add where on its way a recovery is; a record that cannot be read says nothing about that."""
+        try:
+            record = read_json(f"{self.data_directory}/{RECORD}") or {}
+        except (Error, OSError):
+            record = {}
+        return replace(
+            progress, position=self._position(progress), start=record.get("start_lsn"), end=record.get("end_lsn")
+        )
+
+    def _position(self, progress: Progress) -> str | None:
+        if progress.state is not None:
+            return None if progress.state.replay_lsn is None else str(progress.state.replay_lsn)
+        if progress.segment is None:
+            return None
+        control = control_data(self.runner, self.bin_directory, self.data_directory)
+        return str(SegmentName.parse(progress.segment).start_lsn(int(control["Bytes per WAL segment"])))
 
     def _check_pause(self, server: Server) -> None:
         """Tell the pause at the target from one far before it, at which a promotion would lose all that follows.
@@ -101,9 +132,9 @@ class Watch:
         """Look until the target is reached, but no longer than ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
-            progress = self.look()
+            progress = self._seen()
             if progress.reached or time.monotonic() >= deadline:
-                return progress
+                return self._located(progress)
             time.sleep(_POLL_SECONDS)
 
     def last_words(self) -> str:

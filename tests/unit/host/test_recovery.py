@@ -9,11 +9,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery impo
 
 
 @pytest.mark.parametrize(
-    ("position", "refusal", "text"),
+    ("segment", "refusal", "text"),
     [
         ("000000010000000000000005", "the database system is starting up", "recovering, reads segment 00000001"),
         (None, "password authentication failed", "starting, password authentication failed"),
     ],
 )
-def test_what_a_server_that_does_not_answer_does_is_told(position: str | None, refusal: str, text: str) -> None:
-    assert Progress(False, position, None, refusal).text.startswith(text)
+def test_what_a_server_that_does_not_answer_does_is_told(segment: str | None, refusal: str, text: str) -> None:
+    assert Progress(False, None, segment, refusal).text.startswith(text)
