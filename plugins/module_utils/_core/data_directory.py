@@ -17,16 +17,27 @@ HELD_CONTROL = "global/pg_control.pgark"
 _STAMPED = re.compile(r"\.restored-\d{8}T\d{6}Z$")
 
 
+def unstamped(path: str) -> str:
+    """Give the name that a directory had before a restore added the time to it."""
+    return _STAMPED.sub("", path)
+
+
 @dataclass(frozen=True)
 class Place:
-    """A directory outside PGDATA; ``beside`` tells whether a new one can be made beside it, else it is made inside."""
+    """A directory outside PGDATA; ``beside`` tells whether a new one can be made beside it, else it is made inside.
+
+    Where nothing is yet (``free``), the very path can be filled.
+    """
 
     path: str
     beside: bool
+    free: bool = False
 
     def renewed(self, stamp: str) -> str:
         """Name the directory that a restore fills instead."""
-        base = _STAMPED.sub("", self.path)
+        if self.free:
+            return self.path
+        base = unstamped(self.path)
         return f"{base}.restored-{stamp}" if self.beside else f"{base}/data.restored-{stamp}"
 
 
@@ -35,7 +46,14 @@ class RestoreRecord:
     """What ``pgark_restore.json`` in a restored or staged directory says.
 
     ``places`` are the directories outside PGDATA that belong to it, ``entries`` its top-level names, ``inode`` that
-    of the data directory it was made for: a copy that came along in a later base backup proves nothing.
+    of the data directory it was made for: a copy that came along in a later base backup proves nothing. A clone has a
+    ``source``, the cluster it was restored from; ``identity`` is the system identifier it is given in place of that
+    one's, noted before anything is changed.
+
+    ``size`` are the bytes to be staged; ``start_lsn`` and ``end_lsn`` are between which positions WAL is replayed, as
+    far as that is known. ``overrides`` are settings that hold during recovery only, each with the value that ALTER
+    SYSTEM had given it before (None: none). ``undo_directory`` is the data that a rollback puts back, and ``undo_mark``
+    tells it whatever its name is by then; None when there was no data.
     """
 
     target: Mapping[str, Any]
@@ -47,16 +65,25 @@ class RestoreRecord:
     inode: int = 0
     places: tuple[str, ...] = ()
     entries: tuple[str, ...] = ()
+    source: str | None = None
+    identity: str | None = None
+    size: int = 0
+    start_lsn: str | None = None
+    end_lsn: str | None = None
+    overrides: Mapping[str, str | None] = field(default_factory=dict)
+    undo_directory: str | None = None
+    undo_mark: str | None = None
 
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What is asked for; ``label`` None lets any backup serve."""
+    """What is asked for; ``label`` None lets any backup serve. With a ``source`` it is a clone of that cluster."""
 
     target: Target
     cluster: str
     system_identifier: str
     label: str | None = None
+    source: str | None = None
 
     def met_by(self, record: RestoreRecord | None) -> bool:
         """Tell whether a record describes this very restore."""
@@ -64,6 +91,7 @@ class RestoreRequest:
             record is not None
             and record.target == self.target.as_dict()
             and (record.cluster, record.system_identifier) == (self.cluster, self.system_identifier)
+            and record.source == self.source
             and self.label in (None, record.backup)
         )
 

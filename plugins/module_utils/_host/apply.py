@@ -20,6 +20,7 @@ from .._core.plan_backup import (
     TakeBaseBackup,
     VerifyBackup,
 )
+from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
 from .._core.plan_program import InstallProgram
 from .._core.plan_restore import (
     BeginStaging,
@@ -36,7 +37,7 @@ from .._core.plan_restore import (
     VerifyStaging,
 )
 from .._errors import Error
-from . import archiving, backup, files, program, restore
+from . import archiving, backup, files, identity, program, restore
 from .runner import CommandRunner
 from .server import Server
 from .tools import Connection, compression_options, pg_basebackup_cmd
@@ -219,6 +220,26 @@ def _swap_entries(step: SwapEntries, host: Host) -> None:
 @carry_out.register
 def _release_control(step: ReleaseControl, host: Host) -> None:
     restore.release_control(step.path)
+
+
+@carry_out.register
+def _note_identity(step: NoteIdentity, host: Host) -> None:
+    identity.note(step.path, step.record)
+
+
+@carry_out.register
+def _offer_history(step: OfferHistory, host: Host) -> None:
+    identity.offer_history(step.path, step.name)
+
+
+@carry_out.register
+def _change_identity(step: ChangeIdentity, host: Host) -> None:
+    identity.change(step.path, step.identifier)
+
+
+@carry_out.register
+def _reset_wal(step: ResetWal, host: Host) -> None:
+    identity.reset_wal(step.path, host.bin_directory, host.runner)
 
 
 def _layout(host: Host) -> Layout:

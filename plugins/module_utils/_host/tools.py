@@ -111,6 +111,17 @@ def parse_controldata(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, colon, value in pairs if colon}
 
 
+def pg_resetwal_cmd(bin_directory: str, data_directory: str) -> list[str]:
+    """Throw the WAL of a cleanly stopped cluster away, and begin a new one behind it."""
+    return [f"{bin_directory}/pg_resetwal", "-D", data_directory]
+
+
+def effective_setting_cmd(bin_directory: str, name: str, directory: str, config_file: str | None) -> list[str]:
+    """Print a setting as a server would have it that is started on a directory, without starting it."""
+    options = [] if config_file is None else ["-c", f"config_file={config_file}"]
+    return [f"{bin_directory}/postgres", "-C", name, "-D", directory, *options]
+
+
 def pg_ctl_cmd(bin_directory: str, action: str, data_directory: str, *options: str) -> list[str]:
     """Control a server."""
     return [f"{bin_directory}/pg_ctl", action, "-D", data_directory, *options]
