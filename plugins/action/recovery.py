@@ -14,6 +14,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils._core.progress import ReplayProgress
+
 display = Display()
 
 
@@ -24,19 +26,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible-core is not typ
         """Give the module's last result; fail when nothing has moved for ``timeout`` seconds."""
         host = (task_vars or {}).get("inventory_hostname", "")
         timeout = int(self._task.args.get("timeout") or 600)
-        started = moved = time.monotonic()
-        seen = None
+        progress = ReplayProgress(time.monotonic())
         while True:
             result: dict[str, Any] = self._execute_module(task_vars=task_vars)
-            now = time.monotonic()
             if result.get("failed") or result.get("reached", True) or self._task.check_mode:
                 return result
-            if result["progress"] != seen:
-                seen, moved = result["progress"], now
-            if now - moved > timeout:
+            text = progress.text(time.monotonic(), result)
+            if progress.idle > timeout:
                 return {
                     **result,
                     "failed": True,
-                    "msg": f"recovery has not moved for {timeout} s: {seen}\n{result['log']}",
+                    "msg": f"recovery has not moved for {timeout} s: {result['progress']}\n{result['log']}",
                 }
-            display.display(f"    {host}: {seen}, {now - started:.0f} s")
+            display.display(f"    {host}: {text}")

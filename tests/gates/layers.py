@@ -68,7 +68,13 @@ LAYERS = {
     "doc_fragments": Layer(("plugins/doc_fragments/*",)),
     # These run on the controller.
     "filter": Layer(("plugins/filter/*",), _names("_core _errors"), PURE, _names("ansible jmespath")),
-    "action": Layer(("plugins/action/*",), _names("_core _errors"), PURE | {"time"}, _names("ansible")),
+    "action": Layer(
+        ("plugins/action/*",), _names("plugin_utils _core _errors"), PURE | {"time"}, _names("ansible")
+    ),
+    # What action plugins share; a process of their own is among it.
+    "plugin_utils": Layer(
+        ("plugins/plugin_utils/*",), library=PURE | _names("os select signal time"), forbidden=DYNAMIC + FILES
+    ),
     # PostgreSQL calls these; they must start with nothing but Python.
     "_program": Layer(("plugins/module_utils/_program/*",), library=EVERYTHING, forbidden=DYNAMIC),
 }  # fmt: skip

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from .wal import Lsn
 
 # A rate is that of the last looks: what a restore does changes, from large files to small ones for example.
 _RATE_SECONDS = 60.0
+_DONE = {"unpack": "unpacked", "verify": "verified"}
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -96,3 +100,54 @@ def duration_text(seconds: float) -> str:
         rest %= length
     first = next(index for index, (number, _unit) in enumerate(parts) if number)
     return " ".join(f"{number} {unit}" for number, unit in parts[first : first + 2] if number)
+
+
+class StagingProgress:
+    """The looks at a restore that is being staged, one step after the other; ``began`` is when that was started."""
+
+    def __init__(self, began: float) -> None:
+        self._step = ""
+        self._track = Track()
+        self._last_look = began
+
+    def text(self, now: float, staging: Mapping[str, Any] | None) -> str | None:
+        """Say how far it is; None when nothing is being staged. ``staging`` is what recovery_info gives."""
+        step_began, self._last_look = self._last_look, now
+        if staging is None or staging["complete"]:
+            return None
+        begin = f"staging {staging['backup']}"
+        done, total = staging["bytes"], staging["total"]
+        if done is None:
+            return f"{begin}, writing it to disk"
+        if staging["step"] != self._step:
+            self._step, self._track = staging["step"], Track(0, total).seen(step_began, 0)
+        self._track = self._track.seen(now, done)
+        whole = "" if total is None else f" of {size_text(total)} ({self._track.percent} %)"
+        return f"{begin}, {_DONE[self._step]} {size_text(done)}{whole}{self._track.speed_text}"
+
+
+class ReplayProgress:
+    """The looks at a recovery; ``idle`` is for how many seconds it has not moved."""
+
+    def __init__(self, began: float) -> None:
+        self._began = self._moved = began
+        self._seen: str | None = None
+        self._track = Track()
+        self.idle = 0.0
+
+    def text(self, now: float, result: Mapping[str, Any]) -> str:
+        """Say how far it is; ``result`` is what the module recovery gives."""
+        if result["progress"] != self._seen:
+            self._seen, self._moved = result["progress"], now
+        self.idle = now - self._moved
+        if result["position"] is not None:
+            position = Lsn.parse(result["position"]).value
+            if not self._track.looks:
+                self._track = Track(_value(result["start_lsn"]), _value(result["end_lsn"]))
+            self._track = self._track.seen(now, position)
+        percent = "" if self._track.percent is None else f", {self._track.percent} %"
+        return f"{self._seen}{percent}{self._track.speed_text}, {duration_text(now - self._began)} so far"
+
+
+def _value(lsn: str | None) -> int | None:
+    return None if lsn is None else Lsn.parse(lsn).value
