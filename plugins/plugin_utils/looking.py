@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 _POLL_SECONDS = 0.02
+# How long it takes at most to end once what a look waits for has been ended.
+KILL_SECONDS = 5.0
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def _closed(pipe: int, seconds: float) -> bool:
 def _end(child: int, held: int, patience: float) -> None:
     """Let the child end; when it takes too long, end what it has started, and at last the child."""
     os.close(held)
-    for seconds, number in ((patience, signal.SIGTERM), (5.0, signal.SIGKILL)):
+    for seconds, number in ((patience, signal.SIGTERM), (KILL_SECONDS, signal.SIGKILL)):
         if _ended(child, seconds):
             return
         with suppress(ProcessLookupError):
