@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.progress import Track, duration_text, size_text
+from ansible_collections.pgark.postgres.plugins.module_utils._core.progress import (
+    ReplayProgress,
+    StagingProgress,
+    Track,
+    duration_text,
+    size_text,
+)
 
 MB = 2**20
 
@@ -96,3 +102,65 @@ def test_a_duration_is_right_to_its_smaller_unit(seconds: int) -> None:
     largest = parts[0][1]
     smaller = max((length for length in lengths.values() if length < largest), default=1)
     assert 0 <= seconds - sum(number * length for number, length in parts) < smaller
+
+
+def staging(
+    step: str = "unpack", done: int | None = 0, total: int | None = 100 * MB, *, complete: bool = False
+) -> dict:
+    return {"backup": "monday", "step": step, "bytes": done, "total": total, "complete": complete}
+
+
+def test_staging_is_told_step_by_step() -> None:
+    progress = StagingProgress(0)
+    looks = [
+        staging(done=10 * MB),
+        staging(done=60 * MB),
+        staging("verify", 20 * MB),
+        staging("verify", 80 * MB),
+        staging("sync", None),
+        staging("sync", None, complete=True),
+    ]
+    assert [progress.text(number * 5.0, look) for number, look in enumerate(looks, start=1)] == [
+        "staging monday, unpacked 10 MB of 100 MB (10 %), 2 MB/s, 45 s left",
+        "staging monday, unpacked 60 MB of 100 MB (60 %), 6 MB/s, 7 s left",
+        "staging monday, verified 20 MB of 100 MB (20 %), 4 MB/s, 20 s left",
+        "staging monday, verified 80 MB of 100 MB (80 %), 8 MB/s, 2 s left",
+        "staging monday, writing it to disk",
+        None,
+    ]
+
+
+def test_where_nothing_is_staged_nothing_is_told() -> None:
+    assert StagingProgress(0).text(5, None) is None
+
+
+def test_staging_of_an_unknown_size_is_told_by_what_is_done() -> None:
+    assert StagingProgress(0).text(5, staging(done=10 * MB, total=None)) == "staging monday, unpacked 10 MB, 2 MB/s"
+
+
+def recovering(position: str | None, start: str | None = "0/1000000", end: str | None = "0/B000000") -> dict:
+    return {"progress": f"recovering at {position}", "position": position, "start_lsn": start, "end_lsn": end}
+
+
+def test_a_recovery_is_told_from_where_it_began_to_where_it_will_end() -> None:
+    progress = ReplayProgress(100)
+    assert progress.text(105, recovering(None)) == "recovering at None, 5 s so far"
+    assert progress.text(110, recovering("0/3000000")) == "recovering at 0/3000000, 20 %, 10 s so far"
+    expected = "recovering at 0/5000000, 40 %, 6.4 MB/s, 15 s left, 15 s so far"
+    assert progress.text(115, recovering("0/5000000")) == expected
+
+
+def test_a_recovery_whose_way_is_not_known_is_told_by_its_rate() -> None:
+    progress = ReplayProgress(0)
+    progress.text(5, recovering("0/3000000", None, None))
+    expected = "recovering at 0/5000000, 6.4 MB/s, 10 s so far"
+    assert progress.text(10, recovering("0/5000000", None, None)) == expected
+
+
+def test_a_recovery_is_idle_since_it_moved_last() -> None:
+    progress = ReplayProgress(0)
+    idle = []
+    for now, position in ((5, "0/3000000"), (10, "0/3000000"), (20, "0/3000000"), (25, "0/3000001"), (30, "0/3000001")):
+        progress.text(now, recovering(position))
+        idle.append(progress.idle)
+    assert idle == [0, 5, 15, 0, 5]
