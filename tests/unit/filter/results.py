@@ -1,0 +1,76 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Results of backup_info, made up for the filters that read them."""
+
+from typing import Any
+
+WEEK = 7 * 86400
+
+
+def backup(label: str, stop_time: str, problem: str | None = None) -> dict[str, Any]:
+    """Return an entry of `backups` with what the filters read of it."""
+    usable = problem is None
+    return {"label": label, "stop_time": stop_time, "stored_size": 2**30, "usable": usable, "problem": problem}
+
+
+def window(since: str, until: str, seconds: float, *labels: str, timeline: int = 1) -> dict[str, Any]:
+    """Return an entry of `windows`."""
+    return {
+        "timeline": timeline,
+        "backups": list(labels or ("monday",)),
+        "since": since,
+        "until": until,
+        "since_lsn": "0/3000120",
+        "until_lsn": "0/9000028",
+        "seconds": seconds,
+        "last_segment": "000000010000000000000009",
+        "missing": None,
+        "ends": "the archive ends there",
+    }
+
+
+def found(*windows: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a result without defects, and with one backup for each label in the windows."""
+    labels = dict.fromkeys(label for each in windows for label in each["backups"])
+    backups = [backup(label, "2026-09-14T01:15:01.000000Z") for label in labels]
+    return {"backups": backups, "wal": [], "latest_timeline": 1, "windows": list(windows), "defects": [], **more}
+
+
+def reachable(**more: Any) -> dict[str, Any]:
+    """Return what backup_info adds for a target that can be reached."""
+    return {
+        "reachable": True,
+        "chosen": "monday",
+        "timeline": 1,
+        "lsn": "0/9000028",
+        "segments": 83,
+        "bytes": 83 * 2**24,
+        "estimated_seconds": 710.0,
+        "reason": None,
+        "warnings": [],
+    } | more
+
+
+def unreachable(reason: str) -> dict[str, Any]:
+    """Return what backup_info adds for a target that cannot be reached."""
+    nothing = dict.fromkeys(("chosen", "timeline", "lsn", "segments", "bytes", "estimated_seconds"))
+    return {"reachable": False, "reason": reason, "warnings": [], **nothing}
+
+
+LONG = window("2026-09-01T01:15:01.000000Z", "2026-09-14T02:00:00.000000Z", 13 * 86400, "monday", "tuesday")
+SHORT = window("2026-09-14T01:15:01.000000Z", "2026-09-14T02:00:00.000000Z", 2699.0, "monday")
+GAP = {"kind": "gap", "subject": "000000010000000000000005", "text": "segment 000000010000000000000005 is missing"}
+FLEET = {
+    "berlin": found(LONG),
+    "lagos": found(
+        SHORT,
+        backups=[
+            backup("monday", "2026-09-14T01:15:01.000000Z"),
+            backup("newer", "2026-09-15T01:15:01.000000Z", "its parent 'sunday' is missing"),
+        ],
+        defects=[GAP],
+    ),
+    "quito": {"msg": "no repository: backup_repository_path is not set"},
+    "sydney": {"unreachable": True, "msg": "Failed to connect to the host via ssh: No route to host"},
+}
