@@ -170,6 +170,7 @@ class Source:
 def push_to(archive: Archive, source: Source, compression: str) -> None:
     """Return only when the file is durable in this archive; raise when it cannot be or must not be."""
     archive.check(source.name, os.pread(source.fd, CHUNK, 0), source.size, os.path.dirname(source.path))
+    check_origin(archive, source)
     os.umask(0)  # modes come from the repository; PostgreSQL's umask would keep the group out
     directory = archive.directory_of(source.name, make=True)
     remove_dead_leftovers(directory)
@@ -573,6 +574,46 @@ def check_segment(archive: Archive, name: str, head: bytes, size: int, beside: s
     expect(name, "page address", lsn(address), lsn(start))
     if timeline != int(name[:8], 16):
         check_ancestor(name, timeline, start, start + segment_size, beside)
+
+
+def check_origin(archive: Archive, source: Source) -> None:
+    """Refuse what comes from another cluster's data directory, or from a clone that has no identity of its own.
+
+    Only segments say which cluster they are of. A history file of a clone would send the cluster that it was restored
+    from, and every restore of that, to the clone's timeline.
+    """
+    import struct
+
+    data = os.path.dirname(os.path.dirname(source.path)) or "."
+    try:
+        fd = open_regular(os.path.join(data, "global", "pg_control"), os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return  # brought here by hand
+    [identifier] = struct.unpack("=Q", os.read(fd, 8))  # ControlFileData in src/include/catalog/pg_control.h
+    os.close(fd)
+    expect(source.name, "a data directory with system identifier", identifier, archive.system_identifier)
+    check_no_clone(source.name, data, identifier)
+
+
+def check_no_clone(name: str, data: str, identifier: int) -> None:
+    """Refuse what a restore from another cluster's backup has made, until the module pitr_restore has detached it."""
+    try:
+        fd = open_regular(os.path.join(data, "pgark_restore.json"), READ)
+    except FileNotFoundError:
+        return
+    text = os.read(fd, CHUNK)
+    os.close(fd)
+    if b'"source": null' in text:
+        return  # the usual case, which does without json
+    import json
+
+    record = json.loads(text)
+    here = os.stat(data).st_ino == record["inode"]  # else it came along when the directory was copied
+    if here and record.get("source") and record.get("identity") != str(identifier):
+        raise Refused(
+            f"{name} is of a clone of {record['source']}, expected a cluster with an identity of its own."
+            f" HINT: stop the server, and run pitr_restore with state: detached"
+        )
 
 
 def expect(name: str, what: str, found: object, expected: object) -> None:
