@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _POLL_SECONDS = 0.02
 # How long it takes at most to end once what a look waits for has been ended.
 KILL_SECONDS = 5.0
@@ -41,36 +42,46 @@ def looking(
 def _start(look: Callable[[], str | None], show: Callable[[str], None], every: float) -> tuple[int, int] | None:
     """Give the child, and the end of a pipe that keeps it looking; None where no process can be started."""
     watched, held = os.pipe()
+    reader = os.getppid()
+    # A signal between the fork and the child's own handlers would raise in the child what concerns the parent.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         child = os.fork()
+        if child == 0:
+            os.close(held)
+            _be_child(mask, lambda seconds: _closed(watched, seconds) or not _exists(reader), look, show, every)
     except OSError:
-        os.close(watched)
         os.close(held)
         return None
-    if child == 0:
-        os.close(held)
-        _look_until_closed(watched, look, show, every)
-    os.close(watched)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(watched)
     return child, held
 
 
-def _look_until_closed(
-    pipe: int, look: Callable[[], str | None], show: Callable[[str], None], every: float
+def _be_child(
+    mask: set[int],
+    over: Callable[[float], bool],
+    look: Callable[[], str | None],
+    show: Callable[[str], None],
+    every: float,
 ) -> NoReturn:
-    """Be the child, which never returns into its parent's code.
+    """Look until it is over, and never return into the parent's code.
 
-    The other end of the pipe is closed when the parent has what it waited for, and also when it was killed.
+    It is over when the parent has closed its end of the pipe, or was killed. And when the ``reader`` has ended, which
+    prints what workers show: their queue would fill until they hang in it.
     """
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             # Ended by a signal, it might hold the lock of Ansible's queue for ever. Only what it has started is to end:
             # a handler, unlike "ignore", is not inherited by programs.
             signal.signal(number, lambda *arguments: None)
-        while not _closed(pipe, every):
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        while not over(every):
             with suppress(Exception):
                 text = look()
-                if text and not _closed(pipe, 0):
+                if text and not over(0):
                     show(text)
     finally:
         os._exit(0)
@@ -79,6 +90,14 @@ def _look_until_closed(
 def _closed(pipe: int, seconds: float) -> bool:
     """Wait that long for the other end of a pipe to be closed."""
     return bool(select.select([pipe], [], [], seconds)[0])
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _end(child: int, held: int, patience: float) -> None:

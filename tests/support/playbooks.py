@@ -13,7 +13,8 @@ import shlex
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,29 @@ class Playbooks:
         if expected is not None and run.returncode != expected:
             raise PlaybookFailure(run, expected)
         return run
+
+    @contextmanager
+    def running(self, path: Path, inventory: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a playbook in the background, its output in a file; its process group is what Ctrl-C reaches."""
+        command = [controller.ansible_playbook(), "-i", inventory, path]
+        run = str(uuid.uuid4())
+        environment = self._environment() | {"PGARK_TEST_RUN": run}
+        with (
+            output.open("wb") as file,
+            subprocess.Popen(
+                command,
+                cwd=CHECKOUT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            ) as process,
+        ):
+            try:
+                yield process
+            finally:
+                processes.end_marked(run)
 
     def _run(self, command: Sequence[str], more: Mapping[str, str], timeout: float) -> Run:
         started, processor = time.monotonic(), _processor_seconds()

@@ -50,15 +50,20 @@ def kill(pids: list[int]) -> None:
     wait_until(lambda: not any(map(_state, pids)), message=f"the killed processes {pids} to be reaped")
 
 
+def marked(mark: str) -> list[int]:
+    """Return every process but servers whose environment holds the mark."""
+    return [pid for pid in _processes() if mark in _environment(pid) and _name(pid) != SERVER]
+
+
 def end_marked(mark: str) -> None:
     """End every process but servers whose environment holds the mark, with SIGKILL; their parents reap them.
 
     An environment is inherited across sessions, changes of user and the end of a parent. Ansible needs that: its
     workers are sessions of their own, and neither Ctrl-C nor the end of ansible-playbook ends what they started.
     """
-    while marked := [pid for pid in _processes() if mark in _environment(pid) and _name(pid) != SERVER]:
-        _signal(marked, signal.SIGKILL)
-        _wait_for_end(marked, timeout=30)
+    while found := marked(mark):
+        _signal(found, signal.SIGKILL)
+        _wait_for_end(found, timeout=30)
 
 
 def end_below(directory: Path) -> None:

@@ -105,7 +105,8 @@ def test_what_a_look_has_started_is_ended_with_it(seen: Path, tmp_path: Path, pa
         wait_until(begun.exists, message="a look")
         found = children()
     assert len(found) > 1
-    assert not any(map(is_working, found))
+    assert not is_working(found[0])
+    wait_until(lambda: not any(map(is_working, found)), timeout=5, message="what was sent a signal to end")
     assert not lines(seen)
 
 
