@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From which data directory a push comes: a clone writes nothing into the archive of the cluster that it is a copy of."""
+"""From which data directory a push comes: a clone writes nothing into the archive of the cluster it was made from."""
 
 from __future__ import annotations
 
