@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.history import Histories, History
 from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks
 from tests.support.postgres import Cluster, versions
@@ -55,6 +56,19 @@ def recoverable(sandbox: Sandbox, cluster: Cluster, modules: Modules) -> Recover
     subject = Recoverable(sandbox, cluster, modules)
     subject.enable()
     return subject
+
+
+@pytest.fixture(scope="session")
+def histories(sandbox: Sandbox, modules: Modules) -> Iterator[Histories]:
+    """Keep the histories of several timelines, which take a while to write."""
+    with Histories(sandbox, modules) as created:
+        yield created
+
+
+@pytest.fixture
+def history(histories: Histories, version: str) -> History:
+    """Provide a history of six timelines, the same for all tests: it is only to be read from."""
+    return histories.of(version)
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 
 import psycopg
 
 from tests.support.ledger import Event, Notes, Path, State, Target, format_lsn, labelled, parse_lsn, read_wal
+from tests.support.modules import Modules
 from tests.support.recoverable import Recoverable
+from tests.support.sandbox import Sandbox
 from tests.support.scenes import TABLE, Writer, scene
 
 SETTINGS = {
@@ -42,13 +45,13 @@ SCENES = {1: ("a", "b"), 2: ("c",), 3: ("d",), 4: ("e",), 5: ("f",), 6: ("g",)}
 class History:
     """The cluster, the path to each of its timelines, and its backups.
 
-    `forks` says of a timeline which one it left, and how many of the events on the way there it kept.
+    `forks` says of a timeline which one it left, how many of the events on the way there it kept, and at which LSN.
     """
 
     def __init__(self, subject: Recoverable) -> None:
         self.subject = subject
         self.paths: dict[int, Path] = {}
-        self.forks: dict[int, tuple[int, int]] = {}
+        self.forks: dict[int, tuple[int, int, int]] = {}
         self.backups: dict[str, dict[str, Any]] = {}
 
     def write(self) -> None:
@@ -77,6 +80,19 @@ class History:
         path = self.paths[timeline]
         return path.state(path.kept(target))
 
+    def nearest_backup(self, timeline: int, lsn: int) -> str:
+        """Name the last backup on the way to a timeline that was complete before a position."""
+        branches = {timeline: lsn}
+        while timeline in self.forks:
+            timeline, _kept, begin = self.forks[timeline]
+            branches[timeline] = min(lsn, begin)
+        found = [
+            (parse_lsn(backup["stop_lsn"]), label)
+            for label, backup in self.backups.items()
+            if parse_lsn(backup["stop_lsn"]) <= branches.get(backup["timeline"], 0)
+        ]
+        return max(found)[1]
+
     def _first_timeline(self, writer: Writer) -> None:
         self.subject.cluster.sql(TABLE)
         writer.commit("genesis", {1: "genesis"})
@@ -98,8 +114,8 @@ class History:
         kept = path.kept(target)
         self.subject.restore(**options(target), target_timeline=str(parent))
         assert observe(self.subject.cluster.conninfo) == path.state(kept)
-        self.forks[timeline] = (parent, kept)
         begin = self._switched_at(timeline)
+        self.forks[timeline] = (parent, kept, begin)
         self._grow(timeline, path.up_to(kept, begin), begin, write)
 
     def _grow(self, timeline: int, path: Path, begin: int, write: Callable[[Writer], None]) -> None:
@@ -138,6 +154,31 @@ class History:
         for name in ("template0", "template1"):
             self.subject.cluster.sql(f"ALTER DATABASE {name} IS_TEMPLATE false")
             self.subject.cluster.sql(f"DROP DATABASE {name}")
+
+
+class Histories:
+    """The histories of a session, one for each version, written when they are first asked for."""
+
+    def __init__(self, sandbox: Sandbox, modules: Modules) -> None:
+        self._sandbox = sandbox
+        self._modules = modules
+        self._written: dict[str, History] = {}
+        self._clusters = ExitStack()
+
+    def __enter__(self) -> Histories:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._clusters.close()
+
+    def of(self, version: str) -> History:
+        """Give the history of a version."""
+        if version not in self._written:
+            created = self._sandbox.cluster(version, "history", settings=SETTINGS, wal_segment_size=SEGMENT_MEGABYTES)
+            history = History(Recoverable(self._sandbox, self._clusters.enter_context(created), self._modules))
+            history.write()
+            self._written[version] = history
+        return self._written[version]
 
 
 def options(target: Target) -> dict[str, Any]:
