@@ -23,7 +23,8 @@ options:
     description:
       - V(at_target) waits until recovery has paused at its target, or has ended by itself as it does without one.
       - V(paused) is the same, and requires that the server is still in recovery.
-      - V(promoted) ends recovery and removes the recovery settings. It changes nothing when both have been done.
+      - V(promoted) ends recovery, removes the recovery settings, and puts back what was set for the time of recovery,
+        such as C(listen_addresses). It changes nothing when all that has been done.
     type: str
     required: true
     choices: [at_target, paused, promoted]
@@ -121,6 +122,24 @@ timeline:
   description: Timeline of the server.
   returned: always
   type: int
+restart_required:
+  description:
+    - Whether the promoted server still works with settings that were made for its recovery, so that it does not listen
+      on the network, for example. A restart ends that, and the next run says so.
+  returned: always
+  type: bool
+position:
+  description: Position up to which WAL was replayed, or before connections are possible the one being read.
+  returned: always
+  type: str
+start_lsn:
+  description: Position from which WAL is replayed; null when the restore did not note it.
+  returned: always
+  type: str
+end_lsn:
+  description: Position up to which WAL is replayed, as far as that was known when the restore was staged.
+  returned: always
+  type: str
 progress:
   description: How far recovery is, as text.
   returned: always
@@ -134,13 +153,18 @@ log:
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import (
-    Progress,
-    leftover_settings,
-    run_checks,
-    wait_promoted,
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import own_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import (
+    check_end,
+    end_recovery,
+    forget_overrides,
+    put_back,
+    restart_required,
+    settings_to_put_back,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress, run_checks
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
@@ -152,12 +176,16 @@ def perform(task: Task) -> Result:
     watch = task.watch
     progress = watch.wait(0 if task.check_mode else options["look"])
     if not progress.reached:
-        return {**facts(progress), "log": watch.last_words()}
+        return {"restart_required": False, **facts(progress), "log": watch.last_words()}
+    record = own_record(task.data_directory)
+    if progress.state is not None and not progress.state.in_recovery:
+        check_end(task.data_directory, progress.state.timeline, record)
     with task.connect() as server:
         check(server, options, progress)
-        changed = options["state"] == "promoted" and promote(server, task)
-    after = watch.look() if changed and not task.check_mode else progress
-    return {"changed": changed, **facts(after), "diff": {"before": shown(progress), "after": shown(after)}}
+        promoted = promote(server, task, record) if options["state"] == "promoted" else {"changed": False}
+    after = watch.look() if promoted["changed"] and not task.check_mode else progress
+    diff = {"before": shown(progress), "after": shown(after)}
+    return {"restart_required": False, **facts(after), "diff": diff, **promoted}
 
 
 def check(server: Server, options: Mapping[str, Any], progress: Progress) -> None:
@@ -175,18 +203,18 @@ def check(server: Server, options: Mapping[str, Any], progress: Progress) -> Non
         )
 
 
-def promote(server: Server, task: Task) -> bool:
-    """End recovery, and remove the settings of the restore; tells whether there was anything to do."""
-    in_recovery, leftover = server.in_recovery(), leftover_settings(server)
+def promote(server: Server, task: Task, record: RestoreRecord | None) -> dict[str, bool]:
+    """End recovery, and put the settings of the restore back; tells what was, or would be, changed."""
+    in_recovery, settings = server.in_recovery(), settings_to_put_back(server, record)
+    changed = in_recovery or bool(settings)
     if task.check_mode:
-        return in_recovery or bool(leftover)
+        return {"changed": changed, "restart_required": changed or restart_required(server)}
     if in_recovery:
-        wait_promoted(server, task.options["timeout"])
-    for name in leftover:
-        server.alter_system(name, None)
-    if leftover:
-        server.reload()
-    return in_recovery or bool(leftover)
+        end_recovery(server, task.options["timeout"])
+    if settings:
+        put_back(server, settings)
+    forget_overrides(task.data_directory, record)
+    return {"changed": changed, "restart_required": restart_required(server)}
 
 
 def facts(progress: Progress) -> dict[str, Any]:

@@ -72,8 +72,15 @@ class Recoverable:
         restored = self.run("pitr_restore", state="restored", program=self.program, **target)
         self.run("postgres_server", state="started")
         self.wait_for_target()
-        self.run("recovery", state="promoted")
+        self.promote()
         return restored
+
+    def promote(self) -> dict[str, Any]:
+        """End the recovery, with the restart that clears the settings that were made for it."""
+        promoted = self.run("recovery", state="promoted")
+        if promoted["restart_required"]:
+            self.run("postgres_server", state="restarted")
+        return promoted
 
     def wait_for_target(self) -> dict[str, Any]:
         """Wait for the target, as the action plugin does."""

@@ -23,6 +23,14 @@ def unstamped(path: str) -> str:
 
 
 @dataclass(frozen=True)
+class Room:
+    """The bytes that are free on a file system, which ``device`` tells from others."""
+
+    device: int = 0
+    free: int = 0
+
+
+@dataclass(frozen=True)
 class Place:
     """A directory outside PGDATA; ``beside`` tells whether a new one can be made beside it, else it is made inside.
 
@@ -32,6 +40,7 @@ class Place:
     path: str
     beside: bool
     free: bool = False
+    room: Room = field(default=Room(), compare=False)
 
     def renewed(self, stamp: str) -> str:
         """Name the directory that a restore fills instead."""
@@ -110,6 +119,9 @@ class DataDirectory:
 
     ``kind``: ``missing``, ``empty``, ``cluster``, ``unfinished`` (a switch was interrupted) or ``unknown``.
     ``postmaster`` is the process id of the server that works in it, found among the processes, not in a file.
+    ``freed`` are the bytes that go with what is staged, by device. ``recovering`` tells that a server which starts in
+    it goes on with a recovery to a target: nobody has promoted it. ``exchanging``: in a mount point, entries have been
+    moved already.
     """
 
     path: str
@@ -122,7 +134,19 @@ class DataDirectory:
     staged: RestoreRecord | None = None
     wal: Place | None = None
     tablespaces: Mapping[str, Place] = field(default_factory=dict)
-    free_bytes: int = 0
+    room: Room = Room()
+    freed: Mapping[int, int] = field(default_factory=dict)
+    inode: int = 0
+    recovering: bool = False
+    exchanging: bool = False
+
+    @property
+    def mark(self) -> str:
+        """Tell this data from any other, wherever it is moved: its inode, and the restore that made it.
+
+        The inode alone may be that of a directory that was removed since.
+        """
+        return str(self.inode) if self.record is None else f"{self.inode} {self.record.previous_directory}"
 
     @property
     def staging(self) -> str:

@@ -11,13 +11,24 @@ one; ``global/pg_control`` is missing all the while and put in place last, so no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .._errors import Error
-from .catalog import Backup, Identity
+from .catalog import Identity
+from .choice import Choice
 from .data_directory import DataDirectory, RestoreRecord, RestoreRequest
 from .layout import Layout
 from .plan import Plan, Step
+from .progress import size_text
+from .room import Parts, check_room
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How a staged server recovers: ``settings`` stay until the promotion or for good, ``overrides`` are put back."""
+
+    settings: Mapping[str, str]
+    overrides: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,10 +63,11 @@ class UnpackBackup(Step):
     path: str
     tablespaces: Mapping[str, str]
     wal: str | None
+    size: int
 
     @property
     def text(self) -> str:
-        return f"unpack {self.backup} into {self.path}"
+        return f"unpack {self.backup} into {self.path} ({size_text(self.size)})"
 
 
 @dataclass(frozen=True)
@@ -65,23 +77,29 @@ class VerifyStaging(Step):
     path: str
     backup: str
     manifest_sha256: str
+    size: int
 
     @property
     def text(self) -> str:
-        return f"verify {self.path} against the backup's manifest"
+        return f"verify {self.path} against the backup's manifest ({size_text(self.size)})"
 
 
 @dataclass(frozen=True)
 class ConfigureRecovery(Step):
-    """Write the recovery settings, the signal file and the new places of tablespaces."""
+    """Write the recovery settings, the signal file and the new places of tablespaces.
+
+    What stood before in the place of ``overrides``, which hold during recovery only, is noted in the record.
+    """
 
     path: str
     settings: Mapping[str, str]
+    overrides: Mapping[str, str]
     tablespaces: Mapping[str, str]
 
     @property
     def text(self) -> str:
-        return "write recovery settings: " + ", ".join(f"{name} = '{value}'" for name, value in self.settings.items())
+        written = {**self.settings, **self.overrides}
+        return "write recovery settings: " + ", ".join(f"{name} = '{value}'" for name, value in written.items())
 
 
 @dataclass(frozen=True)
@@ -192,32 +210,30 @@ def check_directory(directory: DataDirectory, identity: Identity, force: bool) -
 
 def plan_staging(
     directory: DataDirectory,
-    backup: Backup,
+    choice: Choice,
     request: RestoreRequest,
     layout: Layout,
-    settings: Mapping[str, str],
+    recovery: Recovery,
+    parts: Parts,
     stamp: str,
 ) -> Plan:
     """Plan the staging directory for a restore that is neither in place nor staged.
 
     ``directory.tablespaces`` has a place for each tablespace of the backup.
-    ``settings`` are those that make the server recover to the target.
     """
-    _check_space(directory, backup)
+    backup = choice.backup
+    check_room(directory, backup, parts)
     tablespaces = {oid: directory.tablespaces[oid].renewed(stamp) for oid in backup.tablespaces}
     wal = None if directory.wal is None else directory.wal.renewed(stamp)
-    record = RestoreRecord(
-        *(request.target.as_dict(), backup.label, request.cluster, backup.system_identifier, directory.previous(stamp)),
-        places=(*tablespaces.values(), *filter(None, [wal])),
-    )
+    record = _record(directory, choice, request, parts, stamp, (*tablespaces.values(), *filter(None, [wal])))
     stored, staging = layout.backup(backup.label), directory.staging
     leftover = () if directory.staged is None else (RemoveStaging(staging, directory.staged.places),)
     steps: tuple[Step, ...] = (
         *leftover,
         BeginStaging(staging, record),
-        UnpackBackup(stored, staging, tablespaces, wal),
-        VerifyStaging(staging, stored, backup.manifest_sha256),
-        ConfigureRecovery(staging, settings, tablespaces),
+        UnpackBackup(stored, staging, tablespaces, wal, parts.size),
+        VerifyStaging(staging, stored, backup.manifest_sha256, parts.size),
+        ConfigureRecovery(staging, recovery.settings, recovery.overrides, tablespaces),
         FinishStaging(staging, replace(record, complete=True), directory.real_path if directory.mount_point else None),
     )
     return Plan(
@@ -227,13 +243,23 @@ def plan_staging(
     )
 
 
-def _check_space(directory: DataDirectory, backup: Backup) -> None:
-    if directory.free_bytes < backup.size:
-        raise Error(
-            f"staging backup '{backup.label}' beside {directory.real_path} needs {backup.size} bytes, "
-            f"{directory.free_bytes} are free",
-            "make room, for example by moving an older previous directory away",
-        )
+def _record(
+    directory: DataDirectory,
+    choice: Choice,
+    request: RestoreRequest,
+    parts: Parts,
+    stamp: str,
+    places: tuple[str, ...],
+) -> RestoreRecord:
+    backup = choice.backup
+    return RestoreRecord(
+        *(request.target.as_dict(), backup.label, request.cluster, backup.system_identifier, directory.previous(stamp)),
+        places=places,
+        source=request.source,
+        size=parts.size,
+        start_lsn=str(choice.start_lsn),
+        end_lsn=None if choice.end_lsn is None else str(choice.end_lsn),
+    )
 
 
 def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layout, configuration: str | None) -> Plan:
@@ -256,7 +282,8 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
             "stop it first; nothing has been changed",
         )
     steps: list[Step] = []
-    if directory.kind not in ("missing", "empty"):
+    # The WAL of an earlier clone is not its source's, even where it has the same names and system identifier.
+    if directory.kind not in ("missing", "empty") and request.source is None:
         steps.append(SaveWal(directory.real_path, directory.staging, layout))
     if configuration is not None:
         steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration))

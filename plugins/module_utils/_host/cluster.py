@@ -12,9 +12,9 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .._core.catalog import Identity
-from .._core.data_directory import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord
+from .._core.data_directory import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord, Room
 from .._errors import CommandFailed, Error
-from .files import free_bytes, read_json, tree_size
+from .files import free_bytes, read_json, tree_size, write_json
 from .processes import find_postmaster
 from .runner import CommandRunner
 from .tools import control_data, find_bin_directory
@@ -23,26 +23,36 @@ from .tools import control_data, find_bin_directory
 def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> DataDirectory:
     """Look at PGDATA; a symbolic link is resolved, and the server in it is found among the processes."""
     real = os.path.realpath(path)
-    seen = DataDirectory(
-        path, real, "missing", os.path.ismount(real), postmaster=find_postmaster(real), free_bytes=free_bytes(real)
-    )
+    seen = DataDirectory(path, real, "missing", os.path.ismount(real), postmaster=find_postmaster(real))
     staged = read_record(seen.staging) if os.path.isdir(seen.staging) else None
-    # What an outdated staging directory takes is free again before a new one is begun.
-    seen = replace(seen, staged=staged, free_bytes=seen.free_bytes + tree_size(seen.staging))
+    begun = staged is not None and staged.complete and os.path.isdir(staged.previous_directory)
+    seen = replace(seen, staged=staged, room=_room(real), freed=_freed(seen.staging, staged))
+    seen = replace(seen, exchanging=seen.mount_point and begun)
     if not os.path.isdir(real):
         return replace(seen, kind="unknown") if os.path.lexists(real) else seen
-    names = set(os.listdir(real)) - {os.path.basename(seen.staging), "lost+found"}
-    record = read_record(real)
-    if record is not None and record.inode != os.stat(real).st_ino:
-        record = None
+    seen = replace(
+        seen,
+        record=own_record(real),
+        wal=_wal_place(real),
+        tablespaces=_tablespaces(real),
+        inode=os.stat(real).st_ino,
+        recovering=os.path.exists(f"{real}/recovery.signal"),
+    )
     identifier = system_identifier(real, bin_directory, runner)
-    seen = replace(seen, record=record, wal=_wal_place(real), tablespaces=_tablespaces(real))
     if identifier is not None:
         return replace(seen, kind="cluster", system_identifier=identifier)
+    return _without_control(seen)
+
+
+def _without_control(seen: DataDirectory) -> DataDirectory:
+    """Tell what a directory is in which no server can start."""
+    record, staged, real = seen.record, seen.staged, seen.real_path
     if record is not None and (os.path.exists(f"{real}/{HELD_CONTROL}") or staged is not None):
         return replace(seen, kind="unfinished", system_identifier=record.system_identifier)
-    if seen.mount_point and staged is not None and staged.complete and os.path.isdir(staged.previous_directory):
+    if staged is not None and seen.exchanging:
         return replace(seen, kind="unfinished", system_identifier=staged.system_identifier)
+    kept = {os.path.basename(seen.staging), "lost+found"}
+    names = [name for name in os.listdir(real) if name not in kept]
     return replace(seen, kind="unknown" if names else "empty")
 
 
@@ -71,7 +81,7 @@ def read_record(directory: str) -> RestoreRecord | None:
     if document is None:
         return None
     try:
-        values = {name: document[name] for name in RestoreRecord.__dataclass_fields__}
+        values = {name: document[name] for name in RestoreRecord.__dataclass_fields__ if name in document}
         return RestoreRecord(**{**values, "places": tuple(values["places"]), "entries": tuple(values["entries"])})
     except (KeyError, TypeError) as error:
         raise Error(
@@ -79,9 +89,20 @@ def read_record(directory: str) -> RestoreRecord | None:
         ) from None
 
 
+def own_record(directory: str) -> RestoreRecord | None:
+    """Read what a restore noted in the very directory that it made; a record that came along in a copy is none."""
+    record = read_record(directory)
+    return record if record is not None and record.inode == os.stat(directory).st_ino else None
+
+
 def record_document(record: RestoreRecord) -> dict[str, Any]:
     """Give the content of the record's file."""
     return asdict(record)
+
+
+def write_record(directory: str, record: RestoreRecord) -> None:
+    """Note durably in a directory which restore it is of."""
+    write_json(f"{directory}/{RECORD}", record_document(record), 0o600)
 
 
 def _wal_place(data_directory: str) -> Place | None:
@@ -103,7 +124,23 @@ def places(paths: Mapping[str, str]) -> dict[str, Place]:
 def _place(path: str) -> Place:
     real = os.path.realpath(path)
     parent = os.path.dirname(real)
-    return Place(real, beside=not os.path.ismount(real) and os.access(parent, os.W_OK))
+    return Place(real, beside=not os.path.ismount(real) and os.access(parent, os.W_OK), room=_room(real))
+
+
+def _room(path: str) -> Room:
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    return Room(os.stat(path).st_dev, free_bytes(path))
+
+
+def _freed(staging: str, staged: RestoreRecord | None) -> dict[int, int]:
+    """Add up, by device, what goes with an outdated staging directory before a new one is begun."""
+    freed: dict[int, int] = {}
+    for path in (staging, *(() if staged is None else staged.places)):
+        if os.path.isdir(path):
+            device = os.stat(path).st_dev
+            freed[device] = freed.get(device, 0) + tree_size(path)
+    return freed
 
 
 def is_standby(data_directory: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.data_directory import RECORD
-from .._core.settings import RECOVERY_SETTINGS, too_small_for_replay
+from .._core.settings import too_small_for_replay
 from .._core.target import format_time
 from .._core.wal import SegmentName
 from .._errors import Error, ServerUnavailable
@@ -159,17 +159,3 @@ def run_checks(server: Server, checks: Sequence[Mapping[str, Any]]) -> list[str]
         if str(found) != str(check["expect"]):
             failures.append(f"{check['query']} gave {found}, expected {check['expect']}")
     return failures
-
-
-def leftover_settings(server: Server) -> list[str]:
-    """Name the recovery settings that are still in ``postgresql.auto.conf``."""
-    found = server.rows(
-        "SELECT DISTINCT name FROM pg_file_settings WHERE sourcefile LIKE %s", ["%/postgresql.auto.conf"]
-    )
-    return sorted({row[0] for row in found} & set(RECOVERY_SETTINGS))
-
-
-def wait_promoted(server: Server, timeout: int) -> None:
-    """Promote, and make sure that recovery has ended."""
-    if not server.promote(timeout) and server.in_recovery():
-        raise Error(f"the server did not leave recovery within {timeout} s after it was promoted", "look at its log")

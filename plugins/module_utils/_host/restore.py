@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from .._core.data_directory import HELD_CONTROL, RECORD, RestoreRecord
 from .._core.layout import Layout
 from .._core.manifest import Manifest
-from .._core.settings import recovery_configuration
+from .._core.settings import automatic_value, recovery_configuration
 from .._core.wal import SegmentName, classify
 from .._errors import CommandFailed, Error
 from .backup import opened, read_manifest, sha256_of, tar_files
-from .cluster import record_document
-from .files import make_directory, remove_tree, rename, sync, sync_tree, write_file, write_json
+from .cluster import read_record, write_record
+from .files import make_directory, remove_tree, rename, sync, sync_tree, write_file
 from .repository import has_segment
 from .runner import CommandRunner
 from .tools import pg_verifybackup_cmd, tar_extract_cmd, wal_program_cmd
@@ -34,14 +34,15 @@ _PAGE_HEADER = struct.Struct("=HHIQ")
 def begin(staging: str, record: RestoreRecord) -> None:
     """Create the staging directory and its record; a directory of that name that is not ours is refused."""
     for name in os.listdir(staging) if os.path.isdir(staging) else ():
-        if not name.startswith(f".{RECORD}."):
+        if name != RECORD and not name.startswith(f".{RECORD}."):
             raise Error(
                 f"{staging} is in the way: it holds {name!r} and no record of a restore",
                 "move it away, and run the restore again",
             )
-        remove_tree(f"{staging}/{name}")  # a record that was being written when a restore was killed
+        if name != RECORD:
+            remove_tree(f"{staging}/{name}")  # a record that was being written when a restore was killed
     make_directory(staging, _PRIVATE)
-    write_json(f"{staging}/{RECORD}", record_document(record), 0o600)
+    write_record(staging, record)
 
 
 def unpack(backup: str, staging: str, tablespaces: Mapping[str, str], wal: str | None, runner: CommandRunner) -> None:
@@ -107,8 +108,10 @@ def _verify_control(staging: str, manifest: Manifest) -> None:
         )
 
 
-def configure(staging: str, settings: Mapping[str, str], tablespaces: Mapping[str, str]) -> None:
-    """Write recovery settings, ``recovery.signal`` and the tablespaces' new places.
+def configure(
+    staging: str, settings: Mapping[str, str], overrides: Mapping[str, str], tablespaces: Mapping[str, str]
+) -> None:
+    """Write recovery settings, ``recovery.signal`` and the tablespaces' new places, and note what was overridden.
 
     The server makes the links of ``pg_tblspc`` from ``tablespace_map`` when it starts from a backup; a backslash
     escapes itself there: ``read_tablespace_map`` in ``src/backend/access/transam/xlogrecovery.c``.
@@ -116,7 +119,9 @@ def configure(staging: str, settings: Mapping[str, str], tablespaces: Mapping[st
     path = f"{staging}/postgresql.auto.conf"
     with open(path, encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
-    write_file(path, recovery_configuration(text, settings), 0o600)
+    before = {name: automatic_value(text, name) for name in overrides}
+    write_record(staging, replace(_recorded(staging), overrides=before))
+    write_file(path, recovery_configuration(text, {**settings, **overrides}), 0o600)
     write_file(f"{staging}/recovery.signal", "", 0o600)
     if tablespaces:
         escaped = {oid: place.replace("\\", "\\\\") for oid, place in tablespaces.items()}
@@ -132,18 +137,28 @@ def finish(staging: str, record: RestoreRecord, mount_point: str | None) -> None
         sync_tree(path)
     inode = os.stat(staging if mount_point is None else mount_point).st_ino
     entries = tuple(sorted(name for name in os.listdir(staging) if not name.startswith("pgark.")))
-    marked = replace(record, inode=inode, entries=entries)
-    write_json(f"{staging}/{RECORD}", record_document(marked), 0o600)
+    write_record(staging, replace(record, inode=inode, entries=entries, overrides=_recorded(staging).overrides))
+
+
+def _recorded(staging: str) -> RestoreRecord:
+    record = read_record(staging)
+    if record is None:
+        raise Error(f"{staging} has no record of a restore any more", "run the restore again")
+    return record
 
 
 def discard(staging: str, places: tuple[str, ...]) -> None:
-    """Remove a staging directory, its record last, so that its places outside are known until they are gone."""
+    """Remove what is staged. Its record stays, and says from the beginning that nothing whole is there.
+
+    From the record the places outside are known until they are gone, and it tells where the data is that a restore
+    has set aside; the next staging replaces it.
+    """
+    write_record(staging, replace(_recorded(staging), complete=False))
     for place in places:
         remove_tree(place)
     for name in os.listdir(staging):
         if name != RECORD:
             remove_tree(f"{staging}/{name}")
-    remove_tree(staging)
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
     FileEntry,
     Setting,
     archiving_program,
+    automatic_value,
     changes,
     choose_compression,
     get_command,
     push_command,
     quote_word,
     recovery_configuration,
+    recovery_overrides,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
@@ -322,3 +324,47 @@ def test_a_line_ends_only_where_the_server_ends_it(character: str) -> None:
 def test_no_settings_leave_none() -> None:
     text = "restore_command = 'x'\nwork_mem = '4MB'\n"
     assert recovery_configuration(text, {}) == "work_mem = '4MB'\n"
+
+
+def test_settings_replace_their_own_lines_in_whatever_case_they_were_written() -> None:
+    text = "listen_addresses = '*'\nwork_mem = '4MB'\nListen_Addresses = 'a, b'\n"
+    assert recovery_configuration(text, {"listen_addresses": ""}) == "work_mem = '4MB'\nlisten_addresses = ''\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        ("port = '5433'\n", None),
+        ("listen_addresses = ''\n", ""),
+        ("listen_addresses = '*'\nlisten_addresses = 'it''s, b\\\\c'\n", "it's, b\\c"),
+        ("listen_addresses=x", "x"),
+        ("listen_addresses = '", "'"),
+    ],
+)
+def test_what_alter_system_has_written_last_is_read(text: str, value: str | None) -> None:
+    assert automatic_value(text, "listen_addresses") == value
+
+
+@pytest.mark.parametrize(
+    ("local_only", "host", "listen"),
+    [
+        (True, None, ""),
+        (True, "/run/postgresql", ""),
+        (True, "localhost", "localhost"),
+        (True, "::1", "::1"),
+        (False, "db.example.org", None),
+        (False, None, None),
+    ],
+)
+def test_only_what_the_modules_connect_to_is_open_during_recovery(
+    local_only: bool, host: str | None, listen: str | None
+) -> None:
+    found = recovery_overrides(local_only, host)
+    assert found.pop("hot_standby") == "on"
+    assert found == ({} if listen is None else {"listen_addresses": listen})
+
+
+def test_a_host_on_the_network_cannot_be_connected_to_during_recovery() -> None:
+    with pytest.raises(InvalidValue, match=r"login_host db.example.org is not a local one\nHINT: .*local_only: false"):
+        recovery_overrides(local_only=True, host="db.example.org")

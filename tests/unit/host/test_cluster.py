@@ -5,7 +5,6 @@
 
 import json
 import os
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +61,14 @@ def test_a_cluster_is_known_by_its_control_file(data: Path) -> None:
     found = observe(data, Result(0, CONTROL_DATA, ""))
     assert (found.kind, found.system_identifier) == ("cluster", IDENTIFIER)
     assert (found.staged, found.record, found.postmaster, found.mount_point) == (None, None, None, False)
-    assert found.free_bytes > 0
+    assert found.room.free > 0
+    assert found.room.device == data.stat().st_dev
+    assert (found.inode, found.recovering, found.freed) == (inode(data), False, {})
+
+
+def test_a_restore_that_nobody_promoted_is_known_by_its_signal_file(data: Path) -> None:
+    fill(data, {**DATA, "recovery.signal": ""})
+    assert observe(data, Result(0, CONTROL_DATA, "")).recovering
 
 
 @pytest.mark.parametrize("result", [Result(1, "", "could not read"), Result(0, "nothing of use", "")])
@@ -187,10 +193,20 @@ def test_a_file_in_the_place_of_a_data_directory_is_unknown(tmp_path: Path) -> N
 
 
 def test_what_an_outdated_staging_takes_counts_as_free(tmp_path: Path) -> None:
-    fill(tmp_path / "data.restore", {RECORD: json.dumps(cluster.record_document(RECORDED)), "base/1": "x" * 5_000_000})
-    with_staging = observe(tmp_path / "data").free_bytes
-    shutil.rmtree(tmp_path / "data.restore")
-    assert abs(with_staging - observe(tmp_path / "data").free_bytes) < 4_000_000
+    record = replace(RECORDED, places=(f"{tmp_path}/outside", f"{tmp_path}/not there"))
+    fill(tmp_path / "outside", {"1/2": "x" * 300})
+    fill(tmp_path / "data.restore", {"base/1": "x" * 5000})
+    note(tmp_path / "data.restore", record)
+    own = (tmp_path / "data.restore" / RECORD).stat().st_size
+    assert observe(tmp_path / "data").freed == {tmp_path.stat().st_dev: 5300 + own}
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """What has been added to the record since is taken for what it was then: unknown, or nothing."""
+    first = ("target", "backup", "cluster", "system_identifier", "previous_directory", "places", "entries", "inode")
+    document = {name: value for name, value in cluster.record_document(RECORDED).items() if name in first}
+    fill(tmp_path, {RECORD: json.dumps(document)})
+    assert cluster.read_record(str(tmp_path)) == replace(RECORDED, complete=False)
 
 
 def test_a_tablespace_goes_beside_its_place_where_that_is_possible(tmp_path: Path) -> None:
@@ -205,5 +221,5 @@ def test_a_tablespace_goes_beside_its_place_where_that_is_possible(tmp_path: Pat
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     fill(tmp_path / "data", {RECORD: '{"target": {}}'})
-    with pytest.raises(Error, match=r"data/pgark_restore\.json cannot be read: KeyError\('backup'\)\nHINT: "):
+    with pytest.raises(Error, match=r"data/pgark_restore\.json cannot be read: KeyError\('places'\)\nHINT: "):
         cluster.read_record(str(tmp_path / "data"))

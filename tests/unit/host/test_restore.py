@@ -18,7 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, killed_at
@@ -120,15 +120,20 @@ def test_finishing_that_is_killed_is_complete_or_is_not(tmp_path: Path, monkeypa
 def test_discarding_that_is_killed_never_forgets_a_directory_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor is what is left ever taken for a whole one, which it was before."""
     counted, record = staged(tmp_path, "counted")
     moments = len(changes_of(monkeypatch, lambda: restore.discard(str(counted), record.places)))
-    assert not counted.exists()
+    assert os.listdir(counted) == [RECORD]
     for moment in range(1, moments + 1):
         staging, record = staged(tmp_path, f"staging {moment}")
+        complete = replace(record, complete=True)
+        write_record(str(staging), complete)
+        whole = set(contents(staging)) | set(contents(Path(record.places[0])))
         with killed_at(monkeypatch, moment), pytest.raises(Killed):
             restore.discard(str(staging), record.places)
-        left = read_record(str(staging)) if staging.exists() else None
-        assert left == record or not os.path.exists(record.places[0])
+        left = read_record(str(staging))
+        assert left in (record, complete)
+        assert left == record or whole <= set(contents(staging)) | set(contents(Path(record.places[0])))
         stage_again(str(staging), RECORDED)
         assert os.listdir(staging) == [RECORD]
         assert not os.path.exists(record.places[0])
@@ -218,9 +223,13 @@ def test_a_control_file_that_differs_is_refused(stored: SyntheticBackup, staging
 
 def test_recovery_is_configured_in_place_of_what_the_backup_had(tmp_path: Path) -> None:
     fill(tmp_path, {"postgresql.auto.conf": FILES["postgresql.auto.conf"].decode(), "tablespace_map": "16384 /old\n"})
-    restore.configure(str(tmp_path), {"restore_command": "get '%f'"}, {"16384": "/new place", "16385": "/back\\slash"})
+    write_record(str(tmp_path), RECORDED)
+    tablespaces = {"16384": "/new place", "16385": "/back\\slash"}
+    restore.configure(str(tmp_path), {"restore_command": "get '%f'"}, {"work_mem": "8MB", "port": "1"}, tablespaces)
+    assert read_record(str(tmp_path)) == replace(RECORDED, overrides={"work_mem": "4MB", "port": None})
+    (tmp_path / RECORD).unlink()
     assert contents(tmp_path) == {
-        "postgresql.auto.conf": "work_mem = '4MB'\nrestore_command = 'get ''%f'''\n",
+        "postgresql.auto.conf": "restore_command = 'get ''%f'''\nwork_mem = '8MB'\nport = '1'\n",
         "recovery.signal": "",
         "tablespace_map": "16384 /new place\n16385 /back\\\\slash\n",
     }
@@ -228,8 +237,18 @@ def test_recovery_is_configured_in_place_of_what_the_backup_had(tmp_path: Path) 
 
 def test_without_tablespaces_there_is_no_map(tmp_path: Path) -> None:
     fill(tmp_path, {"postgresql.auto.conf": ""})
-    restore.configure(str(tmp_path), {}, {})
-    assert sorted(os.listdir(tmp_path)) == ["postgresql.auto.conf", "recovery.signal"]
+    write_record(str(tmp_path), RECORDED)
+    restore.configure(str(tmp_path), {}, {}, {})
+    assert sorted(os.listdir(tmp_path)) == [RECORD, "postgresql.auto.conf", "recovery.signal"]
+
+
+def test_what_was_overridden_is_still_noted_when_staging_is_complete(tmp_path: Path) -> None:
+    staging, record = staged(tmp_path, "staging")
+    write_record(str(staging), replace(record, overrides={"port": "1"}))
+    restore.finish(str(staging), replace(record, complete=True), None)
+    found = read_record(str(staging))
+    assert found is not None
+    assert (found.complete, found.overrides) == (True, {"port": "1"})
 
 
 def test_only_missing_configuration_is_restored(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What does not fit is refused with what is needed and what is free, file system by file system."""
+
+from dataclasses import replace
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place, Room
+from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import FileEntry, Manifest, WalNeed
+from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts, check_room
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from tests.unit.core.examples import BACKUP, MB, SIZE
+
+PARTS = Parts(Amount(10 * MB, 20 * MB), Amount(16 * MB, 16 * MB), {"1": Amount(5 * MB, 6 * MB)})
+BACKED_UP = replace(BACKUP, tablespaces={"1": "/ts/a", "2": "/ts/empty"})
+
+
+def directory(data: int, wal: int | None = None, tablespace: int | None = None) -> DataDirectory:
+    """Make a data directory with this many MB free, and as many on other file systems, None for the same."""
+    here = Room(1, data * MB)
+    there = here if tablespace is None else Room(3, tablespace * MB)
+    return DataDirectory(
+        *("/data", "/data", "cluster"),
+        room=here,
+        wal=None if wal is None else Place("/wal", beside=True, room=Room(2, wal * MB)),
+        tablespaces={oid: Place(f"/ts/{oid}", beside=True, room=there) for oid in ("1", "2")},
+    )
+
+
+@pytest.mark.parametrize("found", [directory(42), directory(26, wal=16), directory(20, wal=16, tablespace=6)])
+def test_what_fits_exactly_is_staged(found: DataDirectory) -> None:
+    check_room(found, BACKED_UP, PARTS)
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (directory(41), "/data.restore and /ts/1: 42 MB are needed (44040192 bytes), 41 MB are free (42991616 bytes)"),
+        (directory(25, wal=16), "/data.restore and /ts/1: 26 MB are needed (27262976 bytes), 25 MB are free"),
+        (directory(20, wal=15, tablespace=6), "/wal: 16 MB are needed (16777216 bytes), 15 MB are free"),
+        (directory(36, tablespace=5), "/ts/1: 6 MB are needed (6291456 bytes), 5 MB are free (5242880 bytes)"),
+        (directory(19, wal=15, tablespace=6), "19 MB are free (19922944 bytes); /wal: 16 MB are needed"),
+    ],
+)
+def test_each_file_system_is_looked_at_by_itself(found: DataDirectory, message: str) -> None:
+    with pytest.raises(Error) as caught:
+        check_room(found, BACKED_UP, PARTS)
+    assert message in str(caught.value)
+    assert "not enough room to stage backup 'monday'" in caught.value.message
+    assert "make room" in str(caught.value.hint)
+
+
+def test_what_an_outdated_staging_takes_is_counted_as_free() -> None:
+    check_room(replace(directory(40), freed={1: 2 * MB, 3: 9 * MB}), BACKED_UP, PARTS)
+    with pytest.raises(Error, match=r"41 MB are free"):
+        check_room(replace(directory(40), freed={1: MB}), BACKED_UP, PARTS)
+
+
+def test_the_parts_are_added_up_from_the_manifest() -> None:
+    sizes = {"PG_VERSION": 3, "base/1/1": 8192, "global/empty": 0, "pg_tblspc/1/PG_17/5/1": 4097}
+    files = {path: FileEntry(size, "") for path, size in sizes.items()}
+    manifest = Manifest(files, (WalNeed(1, Lsn(SIZE), Lsn(2 * SIZE + 1)),))
+    parts = Parts.of(manifest, SIZE)
+    assert parts == Parts(Amount(8195, 12288), Amount(2 * SIZE, 2 * SIZE), {"1": Amount(4097, 8192)})
+    assert parts.size == 8195 + 4097 + 2 * SIZE
