@@ -18,7 +18,7 @@ from .plan import Plan, Step
 # DBState in src/include/catalog/pg_control.h, as pg_controldata says it
 _CLEAN = "shut down"
 _RECOVERING = ("in archive recovery", "shut down in recovery")
-_UNCLEAN_HINT = "start the server, and stop it with mode fast or smart"
+_UNCLEAN_HINT = "start it, and stop it with mode fast or smart"
 # What makes a server recover when it starts, until recovery has ended.
 SIGNALS = ("recovery.signal", "standby.signal", "backup_label")
 

@@ -1,16 +1,81 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What modules do about clones: a cluster restored from another one's backups."""
+"""Restoring elsewhere: a cluster's backup in another place, which becomes a cluster of its own."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from .._core.catalog import Backup, Identity
+from .._core.data_directory import DataDirectory, RestoreRequest
+from .._core.plan import Plan
+from .._core.plan_clone import (
+    CheckConfiguration,
+    check_configuration,
+    check_places,
+    check_source,
+    clone_settings,
+    placed,
+    socket_settings,
+    with_check,
+)
 from .._core.plan_detach import Clone, check_down, plan_detach
 from .._host.apply import Host
-from .._host.cluster import observe_directory
+from .._host.clone import has_copied_configuration, own_configuration, tablespace_places, unusable
+from .._host.cluster import missing_configuration, observe_directory
 from .._host.identity import generate, held, observe_clone
 from .._host.runner import CommandRunner
 from .task import Result, Task, planned
+
+
+def of_source(task: Task) -> Task:
+    """Give the task with the cluster that is restored from in the place of the clone; without a source, as it is."""
+    options = task.options
+    source = options["source_cluster"]
+    check_source(source, options["cluster"], options["settings"])
+    return task if source is None else Task({**options, "cluster": source}, task.check_mode)
+
+
+def kept_settings(task: Task, identity: Identity, directory: DataDirectory) -> dict[str, str]:
+    """Give the settings that a clone keeps; nothing for a cluster that is restored in place."""
+    options = task.options
+    if options["source_cluster"] is None:
+        return {}
+    extra = {name: str(value) for name, value in options["settings"].items()}
+    own = own_configuration(options["config_directory"], directory)
+    inside = socket_settings(options["login_port"], options["login_unix_socket"]) if own is None else None
+    return clone_settings(identity.major, extra, inside)
+
+
+def with_places(task: Task, directory: DataDirectory, backup: Backup) -> DataDirectory:
+    """Settle, and look at, the places of a backup's tablespaces; refuses those where nothing can be made."""
+    paths, mapped = placed(backup, directory.tablespaces, task.options["tablespace_mapping"])
+    found = tablespace_places(paths, mapped)
+    settled = replace(directory, tablespaces={**directory.tablespaces, **found})
+    check_places(settled, backup, unusable(found))
+    return settled
+
+
+def check_clone(task: Task, directory: DataDirectory, label: str) -> None:
+    """Refuse a clone that would have no configuration, before anything is written."""
+    source = task.options["source_cluster"]
+    if source is not None:
+        given = task.options["config_directory"]
+        missing = missing_configuration(given, directory.real_path)
+        inside = own_configuration(given, directory) is None
+        copied = inside and has_copied_configuration(task.layout.backup(label))
+        check_configuration(directory.path, missing, source, copied)
+
+
+def with_configuration_checked(task: Task, request: RestoreRequest, directory: DataDirectory, plan: Plan) -> Plan:
+    """Have a clone's effective data directory checked, unless it is in place or on its way there."""
+    if request.source is None or directory.kind == "unfinished" or not plan.changed:
+        return plan
+    config_file = own_configuration(task.options["config_directory"], directory)
+    return with_check(
+        plan, CheckConfiguration(directory.staging, config_file, (directory.staging, directory.real_path))
+    )
 
 
 def detach(task: Task) -> Result:

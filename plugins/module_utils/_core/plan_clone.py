@@ -1,0 +1,208 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Restoring elsewhere: what a clone of another cluster must not do, where it may go, and where its tablespaces go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from .._errors import Error, InvalidValue
+from .catalog import Backup, Identity
+from .data_directory import DataDirectory, Place, RestoreRecord, unstamped
+from .layout import check_path
+from .plan import Plan, Step
+from .plan_restore import FinishStaging, check_directory
+
+_LIBRARY_SINCE = 15
+# What would reach for what belongs to the source: its archive, its primary, its subscriptions' publishers. And a commit
+# would wait for the source's synchronous standbys.
+_KEPT = {
+    "archive_mode": "off",
+    "archive_command": "",
+    "primary_conninfo": "",
+    "primary_slot_name": "",
+    "synchronous_standby_names": "",
+    "max_logical_replication_workers": "0",
+}
+
+
+@dataclass(frozen=True)
+class CheckConfiguration(Step):
+    """Refuse a configuration with which the server would work in another directory than the clone's.
+
+    ``directory`` holds the data now, ``config_file`` is outside of it (None: inside), ``accepted`` are the directories
+    that the clone is in, or will be.
+    """
+
+    directory: str
+    config_file: str | None
+    accepted: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"check that the configuration makes a server work in {self.accepted[-1]}"
+
+
+def check_source(source: str | None, cluster: str, settings: Collection[str]) -> None:
+    """Refuse options that do not go together."""
+    if source == cluster:
+        raise InvalidValue(
+            f"source_cluster is '{source}', which is the cluster itself",
+            "leave it out to restore the cluster in place; a clone has a name of its own in cluster",
+        )
+    if settings and source is None:
+        raise InvalidValue(
+            f"settings are given ({', '.join(sorted(settings))}) without source_cluster",
+            "a cluster that is restored in place keeps its own; change them when it runs",
+        )
+
+
+def is_attached(record: RestoreRecord | None, identifier: str | None) -> bool:
+    """Tell whether a directory is that of a clone which still has its source's system identifier."""
+    return record is not None and record.source is not None and identifier not in (None, record.identity)
+
+
+def check_clone_directory(directory: DataDirectory, identity: Identity, source: str | None, force: bool) -> None:
+    """Refuse to replace what is neither this cluster's data nor, with a ``source``, an earlier clone of it."""
+    record, found = directory.record, directory.system_identifier
+    cloned = None if record is None else record.source
+    if source is None and is_attached(record, found):
+        raise Error(
+            f"{directory.path} holds a clone of '{cloned}' that has no identity of its own, not '{cloned}' itself",
+            f"give source_cluster={cloned} to restore the clone again, or another data_directory",
+        )
+    if source is None or found is None:
+        return check_directory(directory, identity, force)
+    if record is not None and cloned == source and found in (record.system_identifier, record.identity):
+        return None
+    if found == identity.system_identifier:
+        raise Error(
+            f"{directory.path} holds '{source}' itself, or a copy of it, and no clone",
+            "a clone needs a data_directory of its own, which is missing, empty, or an earlier clone",
+        )
+    return check_directory(directory, identity, force)
+
+
+def socket_settings(port: int, directory: str | None) -> dict[str, str]:
+    r"""Give the settings that put a server where the modules look for it; a list's element is quoted by itself.
+
+    >>> socket_settings(5433, "/srv/a,b")
+    {'port': '5433', 'unix_socket_directories': '"/srv/a,b"'}
+    """
+    quoted = "" if directory is None else directory.replace('"', '""')
+    return {"port": str(port), **({"unix_socket_directories": f'"{quoted}"'} if quoted else {})}
+
+
+def clone_settings(major: int, extra: Mapping[str, str], inside: Mapping[str, str] | None) -> dict[str, str]:
+    """Give the settings that a clone keeps.
+
+    ``extra`` is what this machine needs. ``inside`` is what a clone needs besides whose configuration is that of the
+    source, because it lies in the data directory (None: it has a configuration of its own).
+    """
+    fixed = {**_KEPT, **({"archive_library": ""} if major >= _LIBRARY_SINCE else {})}
+    for name in sorted({name.lower() for name in extra} & set(fixed)):
+        raise InvalidValue(
+            f"settings names {name}, which is '{fixed[name]}' in a clone until it has an identity of its own",
+            "change it afterwards; setup_archiving.yml turns archiving on again",
+        )
+    return {**({} if inside is None else {"external_pid_file": "", **inside}), **extra, **fixed}
+
+
+def check_effective(effective: str, step: CheckConfiguration) -> None:
+    """Refuse a configuration whose ``data_directory``, as the server would have it, is not the clone's."""
+    if effective not in step.accepted:
+        place = step.config_file or f"{step.directory}/postgresql.conf"
+        raise Error(
+            f"with {place}, a server started for {step.accepted[-1]} would work in {effective}",
+            "correct its data_directory, or give the clone a configuration of its own with config_directory",
+        )
+
+
+def with_check(plan: Plan, check: CheckConfiguration) -> Plan:
+    """Add the check to the plan of a staging, before it is called complete, or to that of a switch, before all else."""
+    steps = list(plan.steps)
+    at = next((number for number, step in enumerate(steps) if isinstance(step, FinishStaging)), 0)
+    return replace(plan, steps=(*steps[:at], check, *steps[at:]))
+
+
+def placed(
+    backup: Backup, present: Mapping[str, Place], mapping: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Give, by oid, the path whose place decides where a tablespace's data goes, and what of that somebody named.
+
+    ``present`` are the places in the data directory that is replaced, ``mapping`` is old path to new path.
+    """
+    mapped = _by_origin(backup, mapping)
+    paths = {}
+    for oid, origin in backup.tablespaces.items():
+        new = mapped.get(oid, origin)
+        here = present[oid].path if oid in present else new
+        paths[oid] = here if oid not in mapped or _belongs(here, new) else new
+    return paths, mapped
+
+
+def _belongs(here: str, new: str) -> bool:
+    """Tell whether an earlier restore put its data at, beside or in the path."""
+    return unstamped(here) in (new, f"{new}/data")
+
+
+def _by_origin(backup: Backup, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Find for each pair of the mapping the tablespace that is meant."""
+    origins = {unstamped(path): oid for oid, path in backup.tablespaces.items()}
+    wanted = {}
+    for old, new in mapping.items():
+        oid = origins.get(unstamped(old.rstrip("/")))
+        if oid is None:
+            known = ", ".join(sorted(backup.tablespaces.values())) or "none"
+            raise InvalidValue(
+                f"tablespace_mapping names {old}, where backup '{backup.label}' has no tablespace; it has: {known}",
+                "give the paths as the cluster that was backed up had them",
+            )
+        wanted[oid] = check_path("the new path in tablespace_mapping", new)
+    for new in sorted(wanted.values()):
+        if list(wanted.values()).count(new) > 1:
+            raise InvalidValue(f"tablespace_mapping gives {new} to two tablespaces", "give each one a path of its own")
+    return wanted
+
+
+def check_places(directory: DataDirectory, backup: Backup, unusable: Collection[str]) -> None:
+    """Refuse places of tablespaces that are in PGDATA, or ``unusable`` (by oid): nothing can be made there."""
+    if unusable:
+        named = ", ".join(_named(oid, directory, backup) for oid in sorted(unusable))
+        raise Error(
+            f"there is no place here for tablespaces of backup '{backup.label}': neither the directory nor, writable, "
+            f"the one above it is there: {named}",
+            "map them to other paths with tablespace_mapping, or make the directories above them",
+        )
+    for oid in sorted(backup.tablespaces):
+        if f"{directory.tablespaces[oid].path}/".startswith(f"{directory.real_path}/"):
+            raise Error(
+                f"a tablespace would be in the data directory: {_named(oid, directory, backup)}",
+                "map it to a path outside with tablespace_mapping",
+            )
+
+
+def _named(oid: str, directory: DataDirectory, backup: Backup) -> str:
+    origin, path = backup.tablespaces[oid], directory.tablespaces[oid].path
+    return path if path == origin else f"{path} (for {origin})"
+
+
+def check_configuration(directory: str, missing: str | None, source: str, copied: bool) -> None:
+    """Refuse a clone without a configuration; that of the source, outside its data directory, is never restored for it.
+
+    ``missing`` is a directory outside PGDATA that has no ``postgresql.conf``; ``copied`` tells that the backup has the
+    source's configuration beside the data, so that there is none in the data.
+    """
+    why = f"that of '{source}' is not restored for a clone, because it can name the data directory of '{source}'"
+    if missing is not None:
+        raise Error(
+            f"{missing} has no postgresql.conf; {why}",
+            "make a configuration for the clone there (on Debian: pg_createcluster), or leave config_directory out",
+        )
+    if copied:
+        raise Error(
+            f"the configuration of '{source}' is outside of its data directory, so {directory} would have none; {why}",
+            "give config_directory, with a configuration of the clone's own",
+        )
