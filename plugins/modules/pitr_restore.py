@@ -19,6 +19,8 @@ description:
   - Each state can be run again after it was interrupted. A restore that is in place already (same target, backup and
     cluster) changes nothing, whatever was written since.
   - When the server is started afterwards it recovers to the target and pauses there. See M(pgark.postgres.recovery).
+  - With O(source_cluster) the backup of another cluster is restored, as a clone that reaches for nothing of its
+    source's. Once it is promoted and stopped, V(detached) gives it a system identifier of its own.
 options:
   repository:
     description:
@@ -40,19 +42,56 @@ options:
       - How far to go.
     type: str
     required: true
-    choices: [staged, restored]
+    choices: [staged, restored, detached]
   program:
     description:
       - Path of pgark-wal on the host, which fetches WAL during recovery.
       - Where there is something to restore, it is installed there first, as a whole, if it differs. Its first line
         names the Python interpreter that runs this module. Of its directories, the last one is created when it is
         missing.
+      - Required unless O(state=detached).
     type: path
-    required: true
   config_directory:
     description:
       - Directory of the configuration when that is not the data directory. Files that are missing there are restored.
+      - With O(source_cluster) it has to hold the clone's own configuration. Nothing is restored there, because the
+        source's configuration can name the source's data directory.
     type: path
+  source_cluster:
+    description:
+      - Name in the repository of the cluster whose backup is restored here, as a clone. O(cluster) is the clone's own.
+      - O(data_directory) has to be missing, empty, or the result of an earlier restore of the same source. One that
+        holds the source itself, or a standby of it, is refused.
+      - A clone archives nothing (C(archive_mode = off)), follows no primary, waits for no standby
+        (C(synchronous_standby_names)) and subscribes to nothing (C(max_logical_replication_workers = 0)). That is
+        written into C(postgresql.auto.conf) and stays there. P(pgark.postgres.wal_archiving#role) turns archiving on
+        again once the clone has a system identifier and a repository of its own.
+      - Before the data is put in place, C(postgres -C data_directory) has to show that its configuration makes the
+        server work there, and nowhere else.
+    type: str
+  settings:
+    description:
+      - Settings that the clone needs to run here, such as C(shared_buffers), C(ssl) or C(shared_preload_libraries).
+        They are written into C(postgresql.auto.conf) and stay there.
+      - Where the configuration lies in the data directory, C(port) and C(unix_socket_directories) are those of
+        O(login_port) and O(login_unix_socket) unless they are given here.
+      - Only with O(source_cluster).
+    type: dict
+    default: {}
+  tablespace_mapping:
+    description:
+      - New paths of tablespaces, by the paths that they had in the cluster that was backed up.
+      - A path where nothing is yet is filled itself. Where there is a directory, a new one is made in it. Other
+        tablespaces get a new directory beside the place that they had.
+    type: dict
+    default: {}
+  local_only:
+    description:
+      - Whether nobody but local users can connect before the restored server is promoted. It does not listen on the
+        network then; only the Unix socket works, and O(login_host) where that is C(localhost), C(127.0.0.1) or C(::1).
+      - M(pgark.postgres.recovery) puts the setting back when it promotes, and says that a restart is required.
+    type: bool
+    default: true
   force:
     description:
       - Repeat a restore that is in place already, and replace a directory that is not a data directory. What is
@@ -87,6 +126,32 @@ EXAMPLES = r"""
   become: true
   become_user: postgres
   register: staged
+
+- name: Stage a copy of db1, as of a moment, on another host
+  pgark.postgres.pitr_restore:
+    state: staged
+    source_cluster: db1
+    target_time: "2026-09-15T14:30:00Z"
+    tablespace_mapping:
+      /srv/fast: /srv/copies/fast
+    settings:
+      shared_buffers: 1GB
+    repository: /srv/pgark
+    cluster: db1-copy
+    data_directory: /srv/copies/main
+    login_port: 5433
+    program: ~/pgark/pgark-wal
+  become: true
+  become_user: postgres
+
+- name: Give the promoted and stopped copy a system identifier of its own
+  pgark.postgres.pitr_restore:
+    state: detached
+    repository: /srv/pgark
+    cluster: db1-copy
+    data_directory: /srv/copies/main
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
@@ -111,6 +176,14 @@ previous_directory:
   description: Where the replaced data is kept, or will be. There is nothing when no data was there to replace.
   returned: always
   type: str
+source:
+  description: The cluster that a clone is restored from, or null.
+  returned: always
+  type: str
+system_identifier:
+  description: The clone's own system identifier, or null in check mode before it has one.
+  returned: O(state=detached)
+  type: str
 steps:
   description: What was done, or in check mode would be done.
   returned: always
@@ -118,8 +191,8 @@ steps:
   elements: dict
 """
 
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import datetime, timezone
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
@@ -127,39 +200,51 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import utc_stamp
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
-    check_directory,
+    Recovery,
     plan_staging,
     plan_switch,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command
+from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command, recovery_overrides
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
+from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     missing_configuration,
     observe_directory,
-    places,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
+    check_clone,
+    detach,
+    kept_settings,
+    of_source,
+    with_configuration_checked,
+    with_places,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 
 
 def perform(task: Task) -> Result:
     """Observe the repository and the data directory, plan, and do what is missing, all under the cluster's lock."""
+    if task.options["state"] == "detached":
+        return detach(task)
+    task = of_source(task)
     options = task.options
     target = Target.parse(options)
     with task.locked("pitr_restore"):
         catalog = read_catalog(task.layout)
         bin_directory = task.bin_directory(catalog.identity.major)
-        request = RestoreRequest(
-            target, options["cluster"], catalog.identity.system_identifier, options["backup_label"]
-        )
+        asked = (options["cluster"], catalog.identity.system_identifier, options["backup_label"])
+        request = RestoreRequest(target, *asked, source=options["source_cluster"])
         directory = observe_directory(task.data_directory, bin_directory, task.runner)
-        check_directory(directory, catalog.identity, options["force"])
+        check_clone_directory(directory, catalog.identity, request.source, options["force"])
         plan = with_program(task, plan_state(task, catalog, directory, request))
         task.apply(
             plan, Host(task.runner, bin_directory=bin_directory, wal_program=options["program"], layout=task.layout)
@@ -178,23 +263,43 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     options, layout = task.options, task.layout
     if options["state"] == "restored":
         missing = missing_configuration(options["config_directory"], directory.real_path)
-        return plan_switch(directory, request, layout, missing)
+        if directory.staged is not None:
+            check_clone(task, directory, directory.staged.backup)
+        plan = plan_switch(directory, request, layout, missing)
+        return with_configuration_checked(task, request, directory, plan)
     if request.staged(directory) or (request.in_place(directory) and not options["force"]):
         return Plan()
-    target, now = request.target, datetime.now(timezone.utc)
+    now = datetime.now(timezone.utc)
     choice = survey(task, catalog, directory, request, now)
+    check_clone(task, directory, choice.backup.label)
+    directory = with_places(task, directory, choice.backup)
+    manifest, _digest = read_manifest(layout.backup(choice.backup.label))
+    parts = Parts.of(manifest, catalog.identity.wal_segment_size)
+    kept = kept_settings(task, catalog.identity, directory)
+    how = recovery(task, request, choice, kept)
+    plan = plan_staging(directory, choice, request, layout, how, parts, utc_stamp(now))
+    return with_configuration_checked(task, request, directory, plan)
+
+
+def recovery(task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[str, str]) -> Recovery:
+    """Give the settings with which the restored server starts, those included that it keeps as a clone.
+
+    Commands that were made for another moment, such as one that removes from an archive what a standby does not need
+    any more, are not run in a restore.
+    """
+    options, layout = task.options, task.layout
     command = get_command(options["program"], layout.repository, layout.cluster)
-    settings = {"restore_command": command, **target.settings(choice.timeline)}
-    tablespaces = {**places(choice.backup.tablespaces), **directory.tablespaces}
-    directory = replace(directory, tablespaces=tablespaces)
-    return plan_staging(directory, choice.backup, request, layout, settings, utc_stamp(now))
+    unwanted = {"archive_cleanup_command": "", "recovery_end_command": ""}
+    settings = {**kept, "restore_command": command, **unwanted, **request.target.settings(choice.timeline)}
+    return Recovery(settings, recovery_overrides(options["local_only"], options["login_host"]))
 
 
 def survey(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest, now: datetime) -> Choice:
     """Choose how the target is reached, with the archive and with what the old data directory and its server have."""
     bin_directory = task.bin_directory(catalog.identity.major)
-    with task.connected_if_running() if directory.postmaster is not None else nullcontext() as server:
-        old = None if directory.kind in ("missing", "empty") else directory.real_path
+    ours = directory.kind not in ("missing", "empty") and request.source is None  # a clone's WAL is not its source's
+    with task.connected_if_running() if ours and directory.postmaster is not None else nullcontext() as server:
+        old = directory.real_path if ours else None
         found = Survey(task.layout, bin_directory, task.runner, old, server)
         return found.choice(catalog, request.target, request.label, now)
 
@@ -209,6 +314,7 @@ def result(plan: Plan, request: RestoreRequest, after: DataDirectory) -> Result:
         target=request.target.as_dict(),
         staging_directory=after.staging,
         previous_directory=None if record is None else record.previous_directory,
+        source=request.source,
     )
 
 
@@ -218,12 +324,17 @@ def main() -> None:
         spec(
             TARGET,
             required(COMMON, "repository", "cluster", "data_directory"),
-            state={"type": "str", "required": True, "choices": ["staged", "restored"]},
-            program={"type": "path", "required": True},
+            state={"type": "str", "required": True, "choices": ["staged", "restored", "detached"]},
+            program={"type": "path"},
+            source_cluster={"type": "str"},
+            tablespace_mapping={"type": "dict", "default": {}},
+            settings={"type": "dict", "default": {}},
             config_directory={"type": "path"},
+            local_only={"type": "bool", "default": True},
             force={"type": "bool", "default": False},
         ),
         perform,
+        required_if=[("state", "staged", ("program",)), ("state", "restored", ("program",))],
     )
 
 

@@ -20,6 +20,7 @@ from .._core.plan_backup import (
     TakeBaseBackup,
     VerifyBackup,
 )
+from .._core.plan_clone import CheckConfiguration
 from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
 from .._core.plan_program import InstallProgram
 from .._core.plan_restore import (
@@ -37,7 +38,7 @@ from .._core.plan_restore import (
     VerifyStaging,
 )
 from .._errors import Error
-from . import archiving, backup, files, identity, program, restore
+from . import archiving, backup, clone, files, identity, program, restore
 from .runner import CommandRunner
 from .server import Server
 from .tools import Connection, compression_options, pg_basebackup_cmd
@@ -184,7 +185,7 @@ def _verify_staging(step: VerifyStaging, host: Host) -> None:
 
 @carry_out.register
 def _configure_recovery(step: ConfigureRecovery, host: Host) -> None:
-    restore.configure(step.path, step.settings, step.tablespaces)
+    restore.configure(step.path, step.settings, step.overrides, step.tablespaces)
 
 
 @carry_out.register
@@ -220,6 +221,11 @@ def _swap_entries(step: SwapEntries, host: Host) -> None:
 @carry_out.register
 def _release_control(step: ReleaseControl, host: Host) -> None:
     restore.release_control(step.path)
+
+
+@carry_out.register
+def _check_configuration(step: CheckConfiguration, host: Host) -> None:
+    clone.check_step(step, host.bin_directory, host.runner)
 
 
 @carry_out.register
