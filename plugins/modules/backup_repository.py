@@ -107,12 +107,16 @@ from dataclasses import asdict
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout, parse_mode
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import observe_identity
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
+    observe_identity,
+    own_record,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
@@ -154,6 +158,8 @@ def identity_of(task: Task, known: Identity | None) -> Identity:
     seen = observe_identity(
         task.data_directory, task.bin_directory(None if known is None else known.major), task.runner
     )
+    if seen is not None:
+        check_detached(task.data_directory, own_record(task.data_directory), seen.system_identifier)
     identity = seen or known
     if identity is None:
         raise Error(

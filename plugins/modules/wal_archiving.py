@@ -172,7 +172,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
@@ -181,6 +180,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
     required,
     spec,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 
 NO_PROOF: Result = {"verified_segment": None, "unverified_reason": None}
@@ -213,10 +213,11 @@ def perform(task: Task) -> Result:
 
 def plan_of_program(task: Task) -> Plan:
     """Plan the installation of pgark-wal where it is to archive; the repository that it writes to must be there."""
-    if not task.options["program"] or task.options["state"] != "enabled":
+    if task.options["state"] != "enabled":
         return Plan()
-    if not task.check_mode:
-        require(task.layout)
+    require_own(task)
+    if not task.options["program"]:
+        return Plan()
     return plan_program(observe_program(task.options["program"]))
 
 

@@ -64,6 +64,15 @@ def is_attached(record: RestoreRecord | None, identifier: str | None) -> bool:
     return record is not None and record.source is not None and identifier not in (None, record.identity)
 
 
+def check_detached(path: str, record: RestoreRecord | None, identifier: str) -> None:
+    """Refuse to archive from a clone that still has its source's system identifier."""
+    if record is not None and is_attached(record, identifier):
+        raise Error(
+            f"{path} is a clone of '{record.source}' and has its system identifier, by which archives are told apart",
+            "give it one of its own first: stop the server, and run pitr_restore with state: detached",
+        )
+
+
 def check_clone_directory(directory: DataDirectory, identity: Identity, source: str | None, force: bool) -> None:
     """Refuse to replace what is neither this cluster's data nor, with a ``source``, an earlier clone of it."""
     record, found = directory.record, directory.system_identifier

@@ -45,7 +45,7 @@ def plan_repository(
     ``access`` is owner, group (None: leave it) and directory mode; ``new_id`` names the repository if it is a new one.
     """
     _check_repository(layout, found)
-    _check_identity(layout, found, identity)
+    check_owner(layout, found.identity, identity.system_identifier)
     owner, group, mode = access
     directories = [layout.repository, layout.directory, layout.backups, layout.wal]
     documents = {
@@ -69,12 +69,12 @@ def _check_repository(layout: Layout, found: Found) -> None:
         )
 
 
-def _check_identity(layout: Layout, found: Found, identity: Identity) -> None:
-    there = found.identity
-    if there is not None and there.system_identifier != identity.system_identifier:
+def check_owner(layout: Layout, there: Identity | None, identifier: str) -> None:
+    """Refuse a cluster in the directory of another one, told by the system identifier."""
+    if there is not None and there.system_identifier != identifier:
         raise Error(
             f"{layout.directory} belongs to the cluster with system identifier {there.system_identifier} "
-            f"(PostgreSQL {there.major}), this one has {identity.system_identifier}",
+            f"(PostgreSQL {there.major}), this one has {identifier}",
             "give this cluster a name of its own in the repository (backup_repository_cluster)",
         )
 

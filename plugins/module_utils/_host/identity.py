@@ -63,6 +63,12 @@ def _unoffered_history(path: str, timeline: int) -> str | None:
     return name if os.path.exists(f"{path}/pg_wal/{name}") and not known else None
 
 
+def read_identifier(path: str) -> str:
+    """Read a data directory's system identifier, for which no program is needed."""
+    with open(f"{path}/{_CONTROL}", "rb") as file:
+        return identifier_in(file.read())
+
+
 def generate() -> str:
     """Make a system identifier that no other cluster has."""
     return new_identifier(time.time_ns() // 1000, os.getpid())

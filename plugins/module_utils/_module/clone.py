@@ -13,6 +13,7 @@ from .._core.plan import Plan
 from .._core.plan_clone import (
     CheckConfiguration,
     check_configuration,
+    check_detached,
     check_places,
     check_source,
     clone_settings,
@@ -21,10 +22,12 @@ from .._core.plan_clone import (
     with_check,
 )
 from .._core.plan_detach import Clone, check_down, plan_detach
+from .._core.plan_repository import check_owner
 from .._host.apply import Host
 from .._host.clone import has_copied_configuration, own_configuration, tablespace_places, unusable
-from .._host.cluster import missing_configuration, observe_directory
-from .._host.identity import generate, held, observe_clone
+from .._host.cluster import missing_configuration, observe_directory, own_record
+from .._host.identity import generate, held, observe_clone, read_identifier
+from .._host.repository import require
 from .._host.runner import CommandRunner
 from .task import Result, Task, planned
 
@@ -76,6 +79,14 @@ def with_configuration_checked(task: Task, request: RestoreRequest, directory: D
     return with_check(
         plan, CheckConfiguration(directory.staging, config_file, (directory.staging, directory.real_path))
     )
+
+
+def require_own(task: Task) -> None:
+    """Refuse to archive from a clone that has its source's identity, or with pgark-wal for another cluster."""
+    identifier = read_identifier(task.data_directory)
+    check_detached(task.data_directory, own_record(task.data_directory), identifier)
+    if task.options["program"] and not task.check_mode:
+        check_owner(task.layout, require(task.layout), identifier)
 
 
 def detach(task: Task) -> Result:
