@@ -121,7 +121,7 @@ class Playbooks:
     @contextmanager
     def running(self, path: Path, inventory: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
         """Run a playbook in the background, its output in a file; its process group is what Ctrl-C reaches."""
-        command = [controller.ansible_playbook(), "-i", inventory, path]
+        command = [str(controller.ansible_playbook()), "-i", str(inventory), str(path)]
         run = str(uuid.uuid4())
         environment = self._environment() | {"PGARK_TEST_RUN": run}
         with (

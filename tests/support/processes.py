@@ -41,6 +41,13 @@ def is_working(pid: int) -> bool:
     return _state(pid) not in ("", "Z")
 
 
+def command_line(pid: int) -> str:
+    """Return the process's program and arguments, with spaces between them."""
+    return _read(lambda: Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="surrogateescape")).replace(
+        "\0", " "
+    )
+
+
 def kill(pids: list[int]) -> None:
     """Send SIGKILL to all and wait until the last one has been reaped as well.
 
