@@ -10,7 +10,7 @@ or a message that says why the repository was not read.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -25,9 +25,13 @@ Fleet = Mapping[str, Result]
 Localize = Callable[[datetime], datetime]
 
 WIDTH = 100
+# What a text has to the right of other columns in any case, so that it does not become a column itself.
+_ROOM = 70
 _SECOND = timedelta(seconds=1)
-_HEADINGS = ("host", "timeline", "from", "until", "length", "backups")
+_HEADINGS = ("timeline", "from", "until", "length", "backups")
 _RIGHT = ("timeline", "backups")
+# Up to the moments; what follows them in the second line of a window is text.
+_MOMENTS = 3
 _ENDS = ("latest", "immediate")
 
 
@@ -91,41 +95,34 @@ def problem(result: Result) -> str | None:
 
 
 def _table(fleet: Fleet, clock: Clock) -> list[str]:
-    """Lay the windows of all hosts out in columns; what is no window runs on to the right of the host's name."""
-    rows: list[tuple[str, ...]] = [_HEADINGS]
+    """Lay the windows of all hosts out in columns; a host without any has the reason to the right of its name."""
+    windows = {host: [_cells(window, clock) for window in result.get("windows", ())] for host, result in fleet.items()}
+    rows = [_HEADINGS, *(row for rows in windows.values() for row, _below, _ends in rows)]
+    belows = [below for rows in windows.values() for _row, below, _ends in rows]
+    lengths = [max(len(row[column]) for row in [*rows, *belows]) for column in range(len(_HEADINGS))]
+    width = max(map(len, ["host", *fleet]))
+    lines = [_line("host", _HEADINGS, width, lengths)]
     for host, result in fleet.items():
-        rows += _rows(host, result, clock)
-    widths = [max(len(row[column]) for row in rows if len(row) > 2) for column in range(1, len(_HEADINGS))]
-    first = max(len(row[0]) for row in rows)
-    lines = []
-    for row in rows:
-        if len(row) == 2:
-            lines += _paragraph([row[0].ljust(first)], row[1])
-        else:
-            lines.append(_line(row, [first, *widths]))
+        if not windows[host]:
+            lines += _paragraph([host.ljust(width)], _nothing(result))
+        for number, (row, below, ends) in enumerate(windows[host]):
+            lines.append(_line("" if number else host, row, width, lengths))
+            margin = [cell.ljust(length) for cell, length in zip(below[:_MOMENTS], lengths)]
+            lines += _paragraph(["".ljust(width), *margin], ends)
     return lines
 
 
-def _rows(host: str, result: Result, clock: Clock) -> list[tuple[str, ...]]:
-    unknown = problem(result)
-    if unknown is not None:
-        return [(host, unknown)]
-    windows = result["windows"]
-    if not windows:
-        return [(host, f"nothing: {_count(len(result['backups']), 'backup')}, and no window")]
-    rows = []
-    for window in windows:
-        rows += _window_rows(host, window, clock)
-        host = ""
-    return rows
-
-
-def _window_rows(host: str, window: Result, clock: Clock) -> list[tuple[str, ...]]:
+def _cells(window: Result, clock: Clock) -> tuple[Sequence[str], Sequence[str], str]:
+    """Give a window's two lines in columns, and why it ends, which stands to the right in the second one."""
     moments = whole_seconds(parse_time(window["since"]), parse_time(window["until"]))
-    facts = duration_text(window["seconds"]), str(len(window["backups"]))
-    rows = [(host, str(window["timeline"]), *map(clock.utc, moments), *facts)]
-    below = tuple(map(clock.local, moments))
-    return rows + ([("", "", *below, "", "")] if any(below) else [])
+    length = duration_text(window["seconds"]) if window["seconds"] else "a moment"
+    row = (str(window["timeline"]), *map(clock.utc, moments), length, str(len(window["backups"])))
+    return row, ("", *map(clock.local, moments), "", ""), window["ends"]
+
+
+def _nothing(result: Result) -> str:
+    unknown = problem(result)
+    return f"nothing: {_count(len(result['backups']), 'backup')}, and no window" if unknown is None else unknown
 
 
 def whole_seconds(since: datetime, until: datetime) -> tuple[datetime, datetime]:
@@ -134,12 +131,12 @@ def whole_seconds(since: datetime, until: datetime) -> tuple[datetime, datetime]
     return (begin, end) if begin <= end else (since, until)
 
 
-def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
+def _line(host: str, cells: Sequence[str], width: int, lengths: Sequence[int]) -> str:
     laid_out = [
-        cell.rjust(width) if heading in _RIGHT else cell.ljust(width)
-        for heading, cell, width in zip(_HEADINGS, cells, widths)
+        cell.rjust(length) if heading in _RIGHT else cell.ljust(length)
+        for heading, cell, length in zip(_HEADINGS, cells, lengths)
     ]
-    return "  ".join(laid_out).rstrip()
+    return "  ".join([host.ljust(width), *laid_out]).rstrip()
 
 
 def _answers(fleet: Fleet, target: Target, clock: Clock) -> list[str]:
@@ -155,9 +152,8 @@ def _answers(fleet: Fleet, target: Target, clock: Clock) -> list[str]:
 
 
 def _answer(result: Result) -> tuple[str, str]:
-    unknown = problem(result)
-    if unknown is not None:
-        return "?", unknown
+    if problem(result) is not None:
+        return "?", "not known: its repository was not read, see above"
     if not result["reachable"]:
         return "no", result["reason"]
     replayed = f"{_count(result['segments'], 'segment')} of WAL ({size_text(result['bytes'])})"
@@ -191,7 +187,7 @@ def _paragraph(before: Sequence[str], text: str) -> list[str]:
     """Break a text into lines, to the right of what stands before it."""
     margin = "".join(f"{word}  " for word in before)
     wrapper = textwrap.TextWrapper(
-        width=max(WIDTH, len(margin) + WIDTH // 2),
+        width=max(WIDTH, len(margin) + _ROOM),
         initial_indent=" " * len(margin),
         subsequent_indent=" " * len(margin),
         # Moments, paths and names are to be copied.

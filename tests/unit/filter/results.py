@@ -5,7 +5,8 @@
 
 from typing import Any
 
-WEEK = 7 * 86400
+LAST = "000000010000000000000009"
+ENDS = f"segment {LAST} is the last one"
 
 
 def backup(label: str, stop_time: str, problem: str | None = None) -> dict[str, Any]:
@@ -14,7 +15,7 @@ def backup(label: str, stop_time: str, problem: str | None = None) -> dict[str, 
     return {"label": label, "stop_time": stop_time, "stored_size": 2**30, "usable": usable, "problem": problem}
 
 
-def window(since: str, until: str, seconds: float, *labels: str, timeline: int = 1) -> dict[str, Any]:
+def window(since: str, until: str, seconds: float, *labels: str, timeline: int = 1, ends: str = ENDS) -> dict[str, Any]:
     """Return an entry of `windows`."""
     return {
         "timeline": timeline,
@@ -24,9 +25,9 @@ def window(since: str, until: str, seconds: float, *labels: str, timeline: int =
         "since_lsn": "0/3000120",
         "until_lsn": "0/9000028",
         "seconds": seconds,
-        "last_segment": "000000010000000000000009",
+        "last_segment": LAST,
         "missing": None,
-        "ends": "the archive ends there",
+        "ends": ends,
     }
 
 
@@ -72,5 +73,58 @@ FLEET = {
         defects=[GAP],
     ),
     "quito": {"msg": "no repository: backup_repository_path is not set"},
+    "sydney": {"unreachable": True, "msg": "Failed to connect to the host via ssh: No route to host"},
+}
+
+
+# What docs/windows-and-timelines.md draws, for the report that it shows; lagos and the others are not in the drawing.
+MONDAY = "2026-09-14T01:00:41.500000Z"
+WEDNESDAY = "2026-09-16T01:00:43.250000Z"
+BRANCH_WARNING = (
+    "at that moment timeline 1 was in use, which was left at 0/8F000148; target_timeline=1 restores what it had"
+)
+DRAWN = {
+    "berlin": found(
+        window(
+            WEDNESDAY,
+            "2026-09-17T15:09:58Z",
+            137354.75,
+            "wednesday",
+            ends="segment 0000000100000000000000A2 is the last one",
+        ),
+        window(
+            MONDAY, "2026-09-15T09:11:31Z", 115849.5, timeline=2, ends="segment 000000010000000000000037 is missing"
+        ),
+        window(
+            WEDNESDAY,
+            "2026-09-17T18:00:03Z",
+            147559.75,
+            "wednesday",
+            timeline=2,
+            ends="the server is running, and writes segment 0000000200000000000000A9",
+        ),
+        defects=[
+            GAP | {"text": "2 segments from 000000010000000000000037 to 000000010000000000000038 are missing"},
+        ],
+        **reachable(
+            chosen="wednesday",
+            timeline=2,
+            segments=83,
+            bytes=83 * 2**24,
+            estimated_seconds=425.0,
+            warnings=[BRANCH_WARNING],
+        ),
+    ),
+    "lagos": found(
+        window(
+            "2026-09-10T01:01:12.000000Z",
+            "2026-09-17T17:58:40Z",
+            665848.0,
+            *map(str, range(8)),
+            ends="segment 00000001000000040000001C is the last one",
+        ),
+        **reachable(chosen="20260917T010000Z-full", segments=412, bytes=412 * 2**24, estimated_seconds=1290.0),
+    ),
+    "quito": {"msg": "no repository for cluster quito in /srv/pgark"},
     "sydney": {"unreachable": True, "msg": "Failed to connect to the host via ssh: No route to host"},
 }

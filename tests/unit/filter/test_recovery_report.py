@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The report of a fleet, whole where its layout matters: what is read at three in the morning must be right at once."""
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.fleet_report 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target, parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from tests.unit.filter.results import FLEET, LONG, SHORT, found, reachable, unreachable, window
+from tests.gates.setup import ROOT
+from tests.unit.filter.results import DRAWN, FLEET, LONG, SHORT, found, reachable, unreachable, window
 
 NOW = parse_time("2026-09-14T02:03:04.567Z")
 BEFORE = "target 2026-09-13T14:30:00Z is before the end of backup 'monday'\nHINT: choose a later one"
@@ -56,9 +58,9 @@ what can be restored, as of 2026-09-14T02:03:04Z (2026-09-14T04:03:04+02:00 here
 
 host    timeline  from                       until                      length       backups
 berlin         1  2026-09-01T01:15:01Z       2026-09-14T02:00:00Z       13 d               2
-                  2026-09-01T03:15:01+02:00  2026-09-14T04:00:00+02:00
+                  2026-09-01T03:15:01+02:00  2026-09-14T04:00:00+02:00  segment 000000010000000000000009 is the last one
 lagos          1  2026-09-14T01:15:01Z       2026-09-14T02:00:00Z       44 min 59 s        1
-                  2026-09-14T03:15:01+02:00  2026-09-14T04:00:00+02:00
+                  2026-09-14T03:15:01+02:00  2026-09-14T04:00:00+02:00  segment 000000010000000000000009 is the last one
 quito   no repository: backup_repository_path is not set
 sydney  unreachable: Failed to connect to the host via ssh: No route to host
 
@@ -69,14 +71,21 @@ berlin  yes  from backup monday, replaying 83 segments of WAL (1.3 GB) on the wa
              target_timeline=1 for that
 lagos   no   target 2026-09-13T14:30:00Z is before the end of backup 'monday'
              HINT: choose a later one
-quito   ?    no repository: backup_repository_path is not set
-sydney  ?    unreachable: Failed to connect to the host via ssh: No route to host
+quito   ?    not known: its repository was not read, see above
+sydney  ?    not known: its repository was not read, see above
 
 defects
 lagos  gap: segment 000000010000000000000005 is missing
 
 4 hosts, 2 with a recovery window; not read: quito, sydney""".splitlines()
     )
+
+
+def test_the_documented_report_is_what_is_printed() -> None:
+    page = (ROOT / "docs/windows-and-timelines.md").read_text()
+    now = parse_time("2026-09-17T18:00:07Z")
+    lines = fleet_report(DRAWN, asked_target({"target_time": "2026-09-17T14:45:00Z"}), now, in_berlin)
+    assert "```\n" + "\n".join(lines) + "\n```\n" in page
 
 
 def test_where_it_is_utc_no_time_is_written_twice() -> None:
@@ -87,6 +96,7 @@ what can be restored, as of 2026-09-14T02:03:04Z
 
 host    timeline  from                  until                 length       backups
 berlin         1  2026-09-14T01:15:01Z  2026-09-14T02:00:00Z  44 min 59 s        1
+                                                              segment 000000010000000000000009 is the last one
 
 no defects found
 
@@ -99,7 +109,19 @@ def test_every_window_has_a_line_and_the_host_is_named_once() -> None:
     later = window("2026-09-03T00:00:00Z", "2026-09-04T00:00:00Z", 86400.0, timeline=12)
     lines = report({"berlin": found(earlier, later)})
     assert lines[3].startswith("berlin         1  2026-09-01T00:00:00Z")
-    assert lines[4].startswith("              12  2026-09-03T00:00:00Z")
+    assert lines[5].startswith("              12  2026-09-03T00:00:00Z")
+
+
+def test_a_window_of_one_moment_has_no_length() -> None:
+    one = window("2026-09-14T00:00:00Z", "2026-09-14T00:00:00Z", 0.0)
+    assert re.fullmatch(r"a +1  (2026-09-14T00:00:00Z)  \1  a moment +1", report({"a": found(one)})[3])
+
+
+def test_a_long_explanation_stays_in_its_place() -> None:
+    damaged = window("2026-09-01T00:00:00Z", "2026-09-02T00:00:00Z", 86400.0, ends="word " * 30)
+    lines = report({"berlin": found(damaged)})[4:-4]
+    assert len(lines) > 1
+    assert all(line.startswith(" " * 62 + "word") for line in lines)
 
 
 @pytest.mark.parametrize("clock", ["2026-10-25T00:30:00Z", "2026-10-25T01:30:00Z"])
