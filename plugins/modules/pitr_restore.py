@@ -10,12 +10,15 @@ module: pitr_restore
 short_description: Restore a cluster's data directory, to be recovered to a point in time
 version_added: 0.1.0
 description:
-  - Works in two states, between which the server is stopped.
+  - Restores in two states, between which the server is stopped.
   - V(staged) refuses a target that cannot be reached, then unpacks the backup beside the data directory, verifies it
     and writes the recovery settings, while the old server keeps running.
   - V(restored) saves the WAL that only the old data directory holds, renames that to the previous directory, and
     renames the staging directory to the data directory. C(global/pg_control) is put in place last, so nothing
     half-done can start.
+  - V(rolled_back) undoes a restore, whether it was promoted, is paused, has failed or was interrupted: the data that it
+    replaced is renamed to the data directory again, as it was, and the restored data is kept under another name. The
+    server must be down.
   - Each state can be run again after it was interrupted. A restore that is in place already (same target, backup and
     cluster) changes nothing, whatever was written since.
   - When the server is started afterwards it recovers to the target and pauses there. See M(pgark.postgres.recovery).
@@ -40,16 +43,26 @@ options:
   state:
     description:
       - How far to go.
+      - With V(rolled_back) no target is needed, nor a repository that can be used. A restore that has been rolled back
+        already changes nothing.
     type: str
     required: true
-    choices: [staged, restored, detached]
+    choices: [staged, restored, rolled_back, detached]
   program:
     description:
       - Path of pgark-wal on the host, which fetches WAL during recovery.
       - Where there is something to restore, it is installed there first, as a whole, if it differs. Its first line
         names the Python interpreter that runs this module. Of its directories, the last one is created when it is
         missing.
-      - Required unless O(state=detached).
+      - Required with O(state=staged) and O(state=restored).
+    type: path
+  previous_directory:
+    description:
+      - With O(state=rolled_back), the directory that becomes the data directory again. It has to be a cluster with the
+        same system identifier on the same file system; with O(force) also what is left of one.
+      - When unset, the one that the restore in O(data_directory) has replaced. Where that was an attempt that was
+        never promoted, it is what that attempt had replaced.
+      - To undo a rollback, give what it returned as RV(set_aside).
     type: path
   config_directory:
     description:
@@ -96,12 +109,14 @@ options:
     description:
       - Repeat a restore that is in place already, and replace a directory that is not a data directory. What is
         replaced is kept as the previous directory all the same.
+      - With O(state=rolled_back), put back what is only left of a data directory.
     type: bool
     default: false
 attributes:
   check_mode:
     support: full
-    description: Refuses what would be refused, and says what it would do.
+    description: Refuses what would be refused, and says what it would do. A running server, which has to be stopped
+      before O(state=rolled_back), is no reason to refuse that yet.
   diff_mode:
     support: full
     description: Shows what is in place before and after, and of pgark-wal the checksum.
@@ -152,30 +167,52 @@ EXAMPLES = r"""
     data_directory: /srv/copies/main
   become: true
   become_user: postgres
+
+- name: Undo a restore once its server is stopped
+  pgark.postgres.pitr_restore:
+    state: rolled_back
+    repository: /srv/pgark
+    cluster: db1
+    data_directory: /var/lib/postgresql/17/main
+  become: true
+  become_user: postgres
 """
 
 RETURN = r"""
 in_place:
-  description: Whether this very restore is in place already, so that nothing is left to do.
+  description: Whether this very restore is in place already, or has been rolled back, so that nothing is left to do.
   returned: always
   type: bool
 backup:
   description: Label of the backup that is restored, or null in check mode before it is staged.
-  returned: always
+  returned: O(state=staged) and O(state=restored)
   type: str
 target:
   description: The target.
-  returned: always
+  returned: O(state=staged) and O(state=restored)
   type: dict
   sample: {"kind": "time", "value": "2026-09-15T14:30:00.000000Z", "inclusive": true, "timeline": "latest"}
 staging_directory:
   description: Where the restore is staged.
-  returned: always
+  returned: O(state=staged) and O(state=restored)
   type: str
 previous_directory:
-  description: Where the replaced data is kept, or will be. There is nothing when no data was there to replace.
-  returned: always
+  description:
+    - Where the replaced data is kept, or will be. There is nothing when no data was there to replace.
+    - With O(state=rolled_back), the path of the data that was put back, or would be; null when that was done before.
+  returned: O(state=staged), O(state=restored) and O(state=rolled_back)
   type: str
+set_aside:
+  description:
+    - Where the data that was rolled back is kept, or would be. Given as O(previous_directory), it undoes the rollback.
+    - Null when there was no data in O(data_directory).
+  returned: O(state=rolled_back)
+  type: str
+  sample: /var/lib/postgresql/17/main.before-20261121T120000Z
+startable:
+  description: Whether what was put back, or would be, is a data directory in which a server can start.
+  returned: O(state=rolled_back)
+  type: bool
 source:
   description: The cluster that a clone is restored from, or null.
   returned: always
@@ -198,7 +235,6 @@ from datetime import datetime, timezone
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import utc_stamp
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
@@ -228,6 +264,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.clone impor
     with_configuration_checked,
     with_places,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import (
+    check_not_under_way,
+    new_stamp,
+    roll_back,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 
 
@@ -236,6 +277,8 @@ def perform(task: Task) -> Result:
     if task.options["state"] == "detached":
         return detach(task)
     task = of_source(task)
+    if task.options["state"] == "rolled_back":
+        return roll_back(task)
     options = task.options
     target = Target.parse(options)
     with task.locked("pitr_restore"):
@@ -244,6 +287,7 @@ def perform(task: Task) -> Result:
         asked = (options["cluster"], catalog.identity.system_identifier, options["backup_label"])
         request = RestoreRequest(target, *asked, source=options["source_cluster"])
         directory = observe_directory(task.data_directory, bin_directory, task.runner)
+        check_not_under_way(directory)
         check_clone_directory(directory, catalog.identity, request.source, options["force"])
         plan = with_program(task, plan_state(task, catalog, directory, request))
         task.apply(
@@ -277,7 +321,7 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     parts = Parts.of(manifest, catalog.identity.wal_segment_size)
     kept = kept_settings(task, catalog.identity, directory)
     how = recovery(task, request, choice, kept)
-    plan = plan_staging(directory, choice, request, layout, how, parts, utc_stamp(now))
+    plan = plan_staging(directory, choice, request, layout, how, parts, new_stamp(directory, now))
     return with_configuration_checked(task, request, directory, plan)
 
 
@@ -324,8 +368,9 @@ def main() -> None:
         spec(
             TARGET,
             required(COMMON, "repository", "cluster", "data_directory"),
-            state={"type": "str", "required": True, "choices": ["staged", "restored", "detached"]},
+            state={"type": "str", "required": True, "choices": ["staged", "restored", "rolled_back", "detached"]},
             program={"type": "path"},
+            previous_directory={"type": "path"},
             source_cluster={"type": "str"},
             tablespace_mapping={"type": "dict", "default": {}},
             settings={"type": "dict", "default": {}},

@@ -84,6 +84,14 @@ class RestoreRecord:
     undo_mark: str | None = None
 
 
+def mark_of(inode: int, record: RestoreRecord | None) -> str:
+    """Tell data from any other, wherever it is moved: by its inode, and the restore that made it.
+
+    The inode alone may be that of a directory that was removed since.
+    """
+    return str(inode) if record is None else f"{inode} {record.previous_directory}"
+
+
 @dataclass(frozen=True)
 class RestoreRequest:
     """What is asked for; ``label`` None lets any backup serve. With a ``source`` it is a clone of that cluster."""
@@ -142,11 +150,18 @@ class DataDirectory:
 
     @property
     def mark(self) -> str:
-        """Tell this data from any other, wherever it is moved: its inode, and the restore that made it.
+        """What tells this data from any other."""
+        return mark_of(self.inode, self.record)
 
-        The inode alone may be that of a directory that was removed since.
-        """
-        return str(self.inode) if self.record is None else f"{self.inode} {self.record.previous_directory}"
+    @property
+    def startable(self) -> bool:
+        """Tell whether a server can start in it, or could once its control file is in place."""
+        return self.kind in ("cluster", "unfinished")
+
+    @property
+    def journal(self) -> str:
+        """The file that tells of a rollback under way."""
+        return f"{self.real_path}/pgark.rollback.json" if self.mount_point else f"{self.real_path}.rollback.json"
 
     @property
     def staging(self) -> str:

@@ -19,7 +19,21 @@ from .choice import Choice
 from .data_directory import DataDirectory, RestoreRecord, RestoreRequest
 from .layout import Layout
 from .plan import Plan, Step
-from .progress import size_text
+from .restore_steps import (
+    BeginStaging,
+    ConfigureRecovery,
+    FinishStaging,
+    NoteUndo,
+    PutInPlace,
+    ReleaseControl,
+    RemoveStaging,
+    RestoreConfiguration,
+    SaveWal,
+    SetAside,
+    SwapEntries,
+    UnpackBackup,
+    VerifyStaging,
+)
 from .room import Parts, check_room
 
 
@@ -29,167 +43,6 @@ class Recovery:
 
     settings: Mapping[str, str]
     overrides: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class RemoveStaging(Step):
-    """Remove what an interrupted or outdated staging left, its directories outside included."""
-
-    path: str
-    places: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return f"remove the outdated {self.path}"
-
-
-@dataclass(frozen=True)
-class BeginStaging(Step):
-    """Create the staging directory with a record of what will belong to it."""
-
-    path: str
-    record: RestoreRecord
-
-    @property
-    def text(self) -> str:
-        return f"create {self.path}"
-
-
-@dataclass(frozen=True)
-class UnpackBackup(Step):
-    """Unpack a backup; ``tablespaces`` maps oid to new directory, ``wal`` is a new one outside (None: inside)."""
-
-    backup: str
-    path: str
-    tablespaces: Mapping[str, str]
-    wal: str | None
-    size: int
-
-    @property
-    def text(self) -> str:
-        return f"unpack {self.backup} into {self.path} ({size_text(self.size)})"
-
-
-@dataclass(frozen=True)
-class VerifyStaging(Step):
-    """Verify the unpacked files and their WAL against the backup's manifest."""
-
-    path: str
-    backup: str
-    manifest_sha256: str
-    size: int
-
-    @property
-    def text(self) -> str:
-        return f"verify {self.path} against the backup's manifest ({size_text(self.size)})"
-
-
-@dataclass(frozen=True)
-class ConfigureRecovery(Step):
-    """Write the recovery settings, the signal file and the new places of tablespaces.
-
-    What stood before in the place of ``overrides``, which hold during recovery only, is noted in the record.
-    """
-
-    path: str
-    settings: Mapping[str, str]
-    overrides: Mapping[str, str]
-    tablespaces: Mapping[str, str]
-
-    @property
-    def text(self) -> str:
-        written = {**self.settings, **self.overrides}
-        return "write recovery settings: " + ", ".join(f"{name} = '{value}'" for name, value in written.items())
-
-
-@dataclass(frozen=True)
-class FinishStaging(Step):
-    """Sync everything, then mark the staging directory complete, for the data directory that it will be.
-
-    ``mount_point`` is that directory when it cannot be renamed; otherwise the staging directory becomes it.
-    """
-
-    path: str
-    record: RestoreRecord
-    mount_point: str | None
-
-    @property
-    def text(self) -> str:
-        return f"sync {self.path} and mark it complete"
-
-
-@dataclass(frozen=True)
-class SaveWal(Step):
-    """Archive the WAL that waits in the old directory, and copy what cannot be archived into the new one."""
-
-    old: str
-    staging: str
-    layout: Layout
-
-    @property
-    def text(self) -> str:
-        return f"save the WAL that only {self.old} holds"
-
-
-@dataclass(frozen=True)
-class RestoreConfiguration(Step):
-    """Put the configuration files of the backup back where they are missing outside PGDATA."""
-
-    backup: str
-    directory: str
-
-    @property
-    def text(self) -> str:
-        return f"restore the missing configuration files in {self.directory}"
-
-
-@dataclass(frozen=True)
-class SetAside(Step):
-    """Rename the data directory to the previous directory."""
-
-    path: str
-    previous: str
-
-    @property
-    def text(self) -> str:
-        return f"rename {self.path} to {self.previous}"
-
-
-@dataclass(frozen=True)
-class PutInPlace(Step):
-    """Rename the staging directory to the data directory."""
-
-    staging: str
-    path: str
-
-    @property
-    def text(self) -> str:
-        return f"rename {self.staging} to {self.path}"
-
-
-@dataclass(frozen=True)
-class SwapEntries(Step):
-    """Move the entries of a data directory that is a mount point to the previous directory, and the staged ones in."""
-
-    path: str
-    staging: str
-    previous: str
-    entries: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return f"move the entries of {self.path} to {self.previous}, and those of {self.staging} in"
-
-
-@dataclass(frozen=True)
-class ReleaseControl(Step):
-    """Put ``global/pg_control`` in place: from here on the directory can start."""
-
-    path: str
-
-    @property
-    def text(self) -> str:
-        return f"put {self.path}/global/pg_control in place"
 
 
 def check_directory(directory: DataDirectory, identity: Identity, force: bool) -> None:
@@ -227,9 +80,11 @@ def plan_staging(
     wal = None if directory.wal is None else directory.wal.renewed(stamp)
     record = _record(directory, choice, request, parts, stamp, (*tablespaces.values(), *filter(None, [wal])))
     stored, staging = layout.backup(backup.label), directory.staging
-    leftover = () if directory.staged is None else (RemoveStaging(staging, directory.staged.places),)
+    first = converge(directory)
+    if not first and directory.staged is not None:
+        first = (RemoveStaging(staging, directory.staged.places),)
     steps: tuple[Step, ...] = (
-        *leftover,
+        *first,
         BeginStaging(staging, record),
         UnpackBackup(stored, staging, tablespaces, wal, parts.size),
         VerifyStaging(staging, stored, backup.manifest_sha256, parts.size),
@@ -251,6 +106,8 @@ def _record(
     stamp: str,
     places: tuple[str, ...],
 ) -> RestoreRecord:
+    # A switch was interrupted between its two renames: the data to go back to has been set aside already.
+    left = directory.staged if directory.kind == "missing" else None
     backup = choice.backup
     return RestoreRecord(
         *(request.target.as_dict(), backup.label, request.cluster, backup.system_identifier, directory.previous(stamp)),
@@ -259,7 +116,17 @@ def _record(
         size=parts.size,
         start_lsn=str(choice.start_lsn),
         end_lsn=None if choice.end_lsn is None else str(choice.end_lsn),
+        undo_directory=None if left is None else left.undo_directory,
+        undo_mark=None if left is None else left.undo_mark,
     )
+
+
+def converge(directory: DataDirectory) -> tuple[Step, ...]:
+    """Finish an exchange of entries that was interrupted: then old data and new data are whole again."""
+    staged = directory.staged
+    if staged is None or not (directory.exchanging and directory.kind == "unfinished"):
+        return ()
+    return (SwapEntries(directory.real_path, directory.staging, staged.previous_directory, staged.entries),)
 
 
 def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layout, configuration: str | None) -> Plan:
@@ -268,7 +135,7 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
     ``configuration`` is the directory outside PGDATA whose files are missing (None: they are there, or inside PGDATA).
     """
     staged = directory.staged
-    if staged is None and request.in_place(directory):
+    if request.in_place(directory) and not request.staged(directory):
         left = (ReleaseControl(directory.real_path),) if directory.kind == "unfinished" else ()
         return Plan(left, {"data_directory": directory.kind}, {"data_directory": "cluster"})
     if staged is None or not request.staged(directory):
@@ -282,9 +149,10 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
             "stop it first; nothing has been changed",
         )
     steps: list[Step] = []
+    old = _old_data(directory, staged)
     # The WAL of an earlier clone is not its source's, even where it has the same names and system identifier.
-    if directory.kind not in ("missing", "empty") and request.source is None:
-        steps.append(SaveWal(directory.real_path, directory.staging, layout))
+    if old is not None and request.source is None:
+        steps.append(SaveWal(old, directory.staging, layout))
     if configuration is not None:
         steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration))
     steps += _switch(directory, staged)
@@ -295,10 +163,33 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
     return Plan(tuple(steps), before, {"data_directory": "cluster", "restored_to": staged.target})
 
 
+def _old_data(directory: DataDirectory, staged: RestoreRecord) -> str | None:
+    """Tell where the data is that is replaced; an interrupted switch may have set it aside already."""
+    if directory.kind not in ("missing", "empty"):
+        return directory.real_path
+    return staged.undo_directory if directory.kind == "missing" else None
+
+
 def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
     real = directory.real_path
+    noted = with_undo(directory, staged)
+    note = [] if noted == staged else [NoteUndo(directory.staging, noted)]
     if directory.mount_point:
         swap = SwapEntries(real, directory.staging, staged.previous_directory, staged.entries)
-        return [swap, ReleaseControl(real)]
+        return [*note, swap, ReleaseControl(real)]
     aside = [] if directory.kind == "missing" else [SetAside(real, staged.previous_directory)]
-    return [*aside, PutInPlace(directory.staging, real), ReleaseControl(real)]
+    return [*note, *aside, PutInPlace(directory.staging, real), ReleaseControl(real)]
+
+
+def with_undo(directory: DataDirectory, staged: RestoreRecord) -> RestoreRecord:
+    """Add to a staged record what a rollback will put back: the data now in place.
+
+    Where that is itself an attempt that nobody has promoted, it is what that one replaced: the data last written to.
+    Once the data has been set aside, what is noted stays.
+    """
+    if directory.kind in ("missing", "empty") or directory.exchanging:
+        return staged
+    attempt = directory.record if directory.recovering or directory.kind == "unfinished" else None
+    if attempt is not None and attempt.undo_directory is not None:
+        return replace(staged, undo_directory=attempt.undo_directory, undo_mark=attempt.undo_mark)
+    return replace(staged, undo_directory=staged.previous_directory, undo_mark=directory.mark)

@@ -23,10 +23,12 @@ from .._core.plan_backup import (
 from .._core.plan_clone import CheckConfiguration
 from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
 from .._core.plan_program import InstallProgram
-from .._core.plan_restore import (
+from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
+from .._core.restore_steps import (
     BeginStaging,
     ConfigureRecovery,
     FinishStaging,
+    NoteUndo,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
@@ -38,7 +40,8 @@ from .._core.plan_restore import (
     VerifyStaging,
 )
 from .._errors import Error
-from . import archiving, backup, clone, files, identity, program, restore
+from . import archiving, backup, clone, files, identity, program, restore, rollback
+from .cluster import write_record
 from .runner import CommandRunner
 from .server import Server
 from .tools import Connection, compression_options, pg_basebackup_cmd
@@ -201,6 +204,26 @@ def _save_wal(step: SaveWal, host: Host) -> None:
 @carry_out.register
 def _restore_configuration(step: RestoreConfiguration, host: Host) -> None:
     restore.restore_configuration(step.backup, step.directory)
+
+
+@carry_out.register
+def _note_undo(step: NoteUndo, host: Host) -> None:
+    write_record(step.path, step.record)
+
+
+@carry_out.register
+def _note_rollback(step: NoteRollback, host: Host) -> None:
+    rollback.note(step.path, step.source, step.aside, host.bin_directory, host.runner)
+
+
+@carry_out.register
+def _bring_back(step: BringBack, host: Host) -> None:
+    rollback.bring_back(step.path, step.source, step.aside, step.journal)
+
+
+@carry_out.register
+def _forget_rollback(step: ForgetRollback, host: Host) -> None:
+    rollback.forget(step.path)
 
 
 @carry_out.register

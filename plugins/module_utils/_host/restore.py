@@ -219,21 +219,30 @@ def restore_configuration(backup: str, directory: str) -> None:
 
 
 def swap_entries(path: str, staging: str, previous: str, entries: tuple[str, ...]) -> None:
-    """Exchange the entries of a directory that cannot be renamed; run again, it goes on where it was interrupted.
-
-    Which data an entry of ``path`` belongs to follows from what is left in ``staging``: a name of the new data that is
-    not in ``staging`` any more has been moved. ``global`` goes first, so that nothing can start meanwhile.
-    """
-    ours = {os.path.basename(staging), os.path.basename(previous), "lost+found"}
-    make_directory(previous, _PRIVATE)
-    for name in sorted(os.listdir(path), key=lambda name: name != "global"):
-        moved_in = name in entries and not os.path.lexists(f"{staging}/{name}")
-        if name not in ours and not moved_in and not name.startswith("pgark."):
-            rename(f"{path}/{name}", f"{previous}/{name}")
-    for name in sorted(entries, key=lambda name: name == RECORD):
-        if os.path.lexists(f"{staging}/{name}"):
-            rename(f"{staging}/{name}", f"{path}/{name}")
+    """Exchange the entries of a directory that cannot be renamed; run again, it goes on where it was interrupted."""
+    move_out(path, staging, previous, entries)
+    move_in(path, staging, entries, last=RECORD)
     remove_tree(staging)
+
+
+def move_out(path: str, source: str, aside: str, entries: tuple[str, ...]) -> None:
+    """Move the old entries of a mount point to ``aside``; the new ones, named in ``entries``, come from ``source``.
+
+    Which data an entry belongs to follows from what is left in ``source``: a name of the new data that is not there any
+    more has been moved in. ``global`` goes first, so that nothing can start meanwhile.
+    """
+    make_directory(aside, _PRIVATE)
+    for name in sorted(os.listdir(path), key=lambda name: name != "global"):
+        moved_in = name in entries and not os.path.lexists(f"{source}/{name}")
+        if name != "lost+found" and not moved_in and not name.startswith("pgark."):
+            rename(f"{path}/{name}", f"{aside}/{name}")
+
+
+def move_in(path: str, source: str, entries: tuple[str, ...], last: str) -> None:
+    """Move new entries into a mount point, one of them when all others are there."""
+    for name in sorted(entries, key=lambda name: name == last):
+        if os.path.lexists(f"{source}/{name}"):
+            rename(f"{source}/{name}", f"{path}/{name}")
 
 
 def release_control(path: str) -> None:

@@ -4,6 +4,7 @@
 """Whether a restore is safe is read from its plan: what is refused, and the order of what is done."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,18 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+    Recovery,
+    check_directory,
+    plan_staging,
+    plan_switch,
+    with_undo,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
     BeginStaging,
     ConfigureRecovery,
     FinishStaging,
+    NoteUndo,
     PutInPlace,
-    Recovery,
     ReleaseControl,
     RemoveStaging,
     RestoreConfiguration,
@@ -31,9 +39,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     SwapEntries,
     UnpackBackup,
     VerifyStaging,
-    check_directory,
-    plan_staging,
-    plan_switch,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
@@ -59,7 +64,7 @@ STAGED = RestoreRecord(
     start_lsn=str(BACKUP.start_lsn),
     end_lsn="0/9000000",
 )
-RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=Room(1, 1 << 40))
+RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=Room(1, 1 << 40), inode=7)
 MISSING = replace(RUNNING, kind="missing")
 SETTINGS = {"restore_command": "get", "recovery_target_timeline": "1"}
 OVERRIDES = {"listen_addresses": ""}
@@ -174,6 +179,7 @@ def switch(directory: DataDirectory, configuration: str | None = None) -> Plan:
 
 
 SAVE = SaveWal(DATA, f"{DATA}.restore", LAYOUT)
+NOTE = NoteUndo(f"{DATA}.restore", replace(STAGED, undo_directory=f"{DATA}.before-{STAMP}", undo_mark="7"))
 ASIDE = SetAside(DATA, f"{DATA}.before-{STAMP}")
 IN_PLACE = PutInPlace(f"{DATA}.restore", DATA)
 RELEASE = ReleaseControl(DATA)
@@ -182,9 +188,9 @@ RELEASE = ReleaseControl(DATA)
 @pytest.mark.parametrize(
     ("kind", "steps"),
     [
-        ("cluster", (SAVE, ASIDE, IN_PLACE, RELEASE)),
-        ("unknown", (SAVE, ASIDE, IN_PLACE, RELEASE)),
-        ("unfinished", (SAVE, ASIDE, IN_PLACE, RELEASE)),
+        ("cluster", (SAVE, NOTE, ASIDE, IN_PLACE, RELEASE)),
+        ("unknown", (SAVE, NOTE, ASIDE, IN_PLACE, RELEASE)),
+        ("unfinished", (SAVE, NOTE, ASIDE, IN_PLACE, RELEASE)),
         ("empty", (ASIDE, IN_PLACE, RELEASE)),
         ("missing", (IN_PLACE, RELEASE)),
     ],
@@ -197,9 +203,10 @@ def test_wal_is_saved_before_the_switch_and_the_control_file_comes_last(kind: st
 def test_a_mount_point_is_never_renamed(kind: str) -> None:
     inside = replace(STAGED, previous_directory=f"{DATA}/pgark.before-{STAMP}")
     directory = replace(RUNNING, kind=kind, mount_point=True, staged=inside)
-    save = () if kind == "empty" else (SaveWal(DATA, f"{DATA}/pgark.restore", LAYOUT),)
+    noted = replace(inside, undo_directory=inside.previous_directory, undo_mark="7")
+    first = (SaveWal(DATA, f"{DATA}/pgark.restore", LAYOUT), NoteUndo(f"{DATA}/pgark.restore", noted))
     assert switch(directory).steps == (
-        *save,
+        *(() if kind == "empty" else first),
         SwapEntries(DATA, f"{DATA}/pgark.restore", f"{DATA}/pgark.before-{STAMP}", ("PG_VERSION", "base")),
         RELEASE,
     )
@@ -207,7 +214,7 @@ def test_a_mount_point_is_never_renamed(kind: str) -> None:
 
 def test_configuration_is_restored_before_the_switch_where_it_is_missing() -> None:
     steps = switch(replace(RUNNING, staged=STAGED), "/etc/postgresql/17/main").steps
-    assert steps == (SAVE, RestoreConfiguration(STORED, "/etc/postgresql/17/main"), ASIDE, IN_PLACE, RELEASE)
+    assert steps == (SAVE, RestoreConfiguration(STORED, "/etc/postgresql/17/main"), NOTE, ASIDE, IN_PLACE, RELEASE)
 
 
 def test_the_diff_shows_what_is_replaced() -> None:
@@ -268,10 +275,83 @@ def test_a_record_without_data_is_no_restore(kind: str) -> None:
 def test_a_restore_staged_anew_replaces_the_one_in_place() -> None:
     assert kinds(switch(replace(RUNNING, record=STAGED, staged=STAGED))) == [
         SaveWal,
+        NoteUndo,
         SetAside,
         PutInPlace,
         ReleaseControl,
     ]
+
+
+NOTED = replace(STAGED, undo_directory=f"{DATA}.before-{STAMP}", undo_mark="7")
+ATTEMPT = replace(STAGED, previous_directory=f"{DATA}.before-1", undo_directory=f"{DATA}.before-1", undo_mark="5")
+NEXT = replace(STAGED, previous_directory=f"{DATA}.before-2")
+
+
+@pytest.mark.parametrize(
+    ("found", "undo"),
+    [
+        # what has been written to is what a rollback puts back
+        ({}, (f"{DATA}.before-2", "7")),
+        ({"kind": "unknown"}, (f"{DATA}.before-2", "7")),
+        ({"record": ATTEMPT}, (f"{DATA}.before-2", f"7 {DATA}.before-1")),
+        # an attempt that nobody has promoted is not
+        ({"record": ATTEMPT, "recovering": True}, (f"{DATA}.before-1", "5")),
+        ({"record": ATTEMPT, "kind": "unfinished"}, (f"{DATA}.before-1", "5")),
+        # unless it is all that there ever was here
+        (
+            {"record": replace(ATTEMPT, undo_directory=None, undo_mark=None), "recovering": True},
+            (f"{DATA}.before-2", f"7 {DATA}.before-1"),
+        ),
+        # a standby of the user's own is recovering as well
+        ({"recovering": True}, (f"{DATA}.before-2", "7")),
+        ({"kind": "missing"}, (None, None)),
+        ({"kind": "empty"}, (None, None)),
+    ],
+)
+def test_a_rollback_puts_back_what_was_last_written_to(
+    found: dict[str, Any], undo: tuple[str | None, str | None]
+) -> None:
+    noted = with_undo(replace(RUNNING, **found), NEXT)
+    assert (noted.undo_directory, noted.undo_mark) == undo
+    assert replace(noted, undo_directory=None, undo_mark=None) == NEXT
+
+
+def test_what_is_noted_already_is_not_written_again() -> None:
+    assert kinds(switch(replace(RUNNING, staged=NOTED))) == [SaveWal, SetAside, PutInPlace, ReleaseControl]
+
+
+def test_what_was_noted_before_the_data_was_set_aside_stays() -> None:
+    """Between the two renames, and among the entries of a mount point, there is nothing to look at any more."""
+    assert switch(replace(MISSING, staged=NOTED)).steps == (
+        SaveWal(f"{DATA}.before-{STAMP}", f"{DATA}.restore", LAYOUT),
+        IN_PLACE,
+        RELEASE,
+    )
+    exchanging = replace(RUNNING, kind="unfinished", mount_point=True, exchanging=True, inode=99, staged=NOTED)
+    assert NoteUndo not in kinds(switch(exchanging))
+
+
+def test_another_restore_after_an_interrupted_one_goes_back_to_the_same_data() -> None:
+    """The data was set aside by a switch that ended there; then another target was asked for."""
+    first, begin = staging(replace(MISSING, staged=NOTED)).steps[:2]
+    assert first == RemoveStaging(f"{DATA}.restore", ())
+    assert isinstance(begin, BeginStaging)
+    assert (begin.record.undo_directory, begin.record.undo_mark) == (NOTED.undo_directory, "7")
+
+
+def test_entries_that_were_half_exchanged_are_sorted_out_before_anything_else_is_staged() -> None:
+    inside = replace(NOTED, previous_directory=f"{DATA}/pgark.before-{STAMP}")
+    found = replace(RUNNING, kind="unfinished", mount_point=True, exchanging=True, staged=inside)
+    plan = staging(found)
+    assert plan.steps[0] == SwapEntries(
+        DATA, f"{DATA}/pgark.restore", f"{DATA}/pgark.before-{STAMP}", ("PG_VERSION", "base")
+    )
+    assert kinds(plan)[1] is BeginStaging
+
+
+def test_a_staging_that_was_begun_and_given_up_does_not_hide_the_restore_in_place() -> None:
+    in_place = replace(RUNNING, record=STAGED, staged=replace(STAGED, complete=False))
+    assert not switch(in_place).changed
 
 
 def test_every_step_says_what_it_does_to_which_path() -> None:
@@ -280,6 +360,7 @@ def test_every_step_says_what_it_does_to_which_path() -> None:
         staging(replace(RUNNING, staged=STAGED)),
         switch(replace(RUNNING, staged=STAGED), "/etc/postgresql/17/main"),
         switch(mount),
+        switch(replace(RUNNING, staged=STAGED)),
     ]
     for step in (step for plan in plans for step in report(plan)):
         named = [value for name, value in step.items() if name in ("path", "old", "staging", "directory", "settings")]

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Step
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
     ReleaseControl,
     SaveWal,
     SwapEntries,

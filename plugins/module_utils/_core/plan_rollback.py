@@ -1,0 +1,168 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan the undoing of a restore: the data that it replaced is put back, and the restored data is set aside.
+
+Two renames do it, with a journal written before the first and removed after the second. Links to tablespaces and to WAL
+outside belong to the data that they are in, so nothing else is moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .._errors import Error
+from .data_directory import DataDirectory, RestoreRecord
+from .plan import Plan, Step
+from .plan_restore import converge
+from .restore_steps import PutInPlace, ReleaseControl, SetAside
+from .rollback import Journal, Kept, Situation, check_source, find_source
+
+
+@dataclass(frozen=True)
+class NoteRollback(Step):
+    """Write the journal at ``path``, with what ``source`` is and holds at that time."""
+
+    path: str
+    source: str
+    aside: str | None
+
+    @property
+    def text(self) -> str:
+        kept = "" if self.aside is None else f", and what is in place kept as {self.aside}"
+        return f"note in {self.path} that {self.source} is being put back{kept}"
+
+
+@dataclass(frozen=True)
+class BringBack(Step):
+    """Move the entries of a data directory that is a mount point aside, and those of ``source`` in."""
+
+    path: str
+    source: str
+    aside: str | None
+    journal: str
+
+    @property
+    def text(self) -> str:
+        out = "" if self.aside is None else f"move the entries of {self.path} to {self.aside}, and "
+        return f"{out}move those of {self.source} into {self.path}"
+
+
+@dataclass(frozen=True)
+class ForgetRollback(Step):
+    """Remove the journal: the rollback is done."""
+
+    path: str
+
+    @property
+    def text(self) -> str:
+        return f"remove {self.path}"
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """What a rollback does: ``source`` is put back (None: it was before), the data now in place goes to ``aside``.
+
+    ``startable`` tells whether what is in place at the end is a cluster.
+    """
+
+    plan: Plan
+    source: str | None
+    aside: str | None
+    startable: bool
+
+
+def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: str) -> Rollback:
+    """Plan to put ``wanted`` back (None: what the restore in place replaced); all but a running server is checked."""
+    journal, directory = situation.journal, situation.directory
+    if journal is not None and situation.under_way:
+        return _resume(situation, journal, wanted)
+    if journal is not None and journal.mark == directory.mark and wanted in (None, journal.source):
+        steps = (*_release(directory.real_path, directory.kind), ForgetRollback(directory.journal))
+        plan = _plan(directory, steps, directory.kind, directory.record)
+        return Rollback(plan, journal.source, journal.aside, directory.startable)
+    forgotten = () if journal is None else (ForgetRollback(directory.journal),)
+    if wanted is None and situation.undone is not None:
+        plan = _plan(directory, forgotten, directory.kind, directory.record)
+        return Rollback(plan, None, situation.undone.path, directory.startable)
+    source = find_source(situation, wanted)
+    check_source(situation, source, force)
+    aside = _aside(situation, source, stamp)
+    steps = (
+        *forgotten,
+        *converge(directory),
+        NoteRollback(directory.journal, source.path, aside),
+        *_moves(directory, source.path, source.kind, aside),
+        ForgetRollback(directory.journal),
+    )
+    return Rollback(_plan(directory, steps, source.kind, source.record), source.path, aside, source.startable)
+
+
+def check_stopped(directory: DataDirectory) -> None:
+    """Refuse to move data under a server."""
+    if directory.postmaster is not None:
+        raise Error(
+            f"a server (process {directory.postmaster}) is running on {directory.path}",
+            "stop it first; nothing has been changed",
+        )
+
+
+def check_no_rollback(directory: DataDirectory, under_way: Journal | None) -> None:
+    """Refuse a restore while a rollback is half done."""
+    if under_way is not None:
+        raise Error(
+            f"a rollback of {directory.path} was interrupted: {under_way.source} is to be put back",
+            "finish it first with pitr_rollback.yml, or pitr_restore with state: rolled_back",
+        )
+
+
+def _aside(situation: Situation, source: Kept, stamp: str) -> str | None:
+    """Name the place for the data now in place: the one that it came from when a rollback is undone, else a new one."""
+    directory, record = situation.directory, source.record
+    if not situation.holds_data:
+        return None
+    came_from = record.undo_directory if record is not None and record.undo_mark == directory.mark else None
+    return came_from if came_from is not None and situation.find(came_from) is None else directory.previous(stamp)
+
+
+def _moves(directory: DataDirectory, source: str, kind: str, aside: str | None) -> tuple[Step, ...]:
+    real = directory.real_path
+    if directory.mount_point:
+        return (BringBack(real, source, aside, directory.journal), *_release(real, kind))
+    first = () if aside is None else (SetAside(real, aside),)
+    return (*first, PutInPlace(source, real), *_release(real, kind))
+
+
+def _release(path: str, kind: str) -> tuple[Step, ...]:
+    return () if kind == "cluster" else (ReleaseControl(path),)
+
+
+def _resume(situation: Situation, journal: Journal, wanted: str | None) -> Rollback:
+    """Go on with a rollback that was interrupted."""
+    directory = situation.directory
+    if wanted not in (None, journal.source):
+        raise Error(
+            f"a rollback that puts {journal.source} back was interrupted, and {wanted} is asked for",
+            "finish the first one without previous_directory; then give this one",
+        )
+    moved = journal.aside is None or situation.find(journal.aside) is not None
+    if not directory.mount_point and moved and directory.kind not in ("missing", "empty"):
+        raise Error(
+            f"{directory.path} was missing when a rollback was interrupted, and something is there now",
+            f"move it away, and run this again to put {journal.source} there",
+        )
+    aside = journal.aside if directory.mount_point or not moved else None
+    steps = (*_moves(directory, journal.source, journal.kind, aside), ForgetRollback(directory.journal))
+    source = situation.find(journal.source)
+    record = None if source is None else source.record
+    startable = journal.kind in ("cluster", "unfinished")
+    return Rollback(_plan(directory, steps, journal.kind, record), journal.source, journal.aside, startable)
+
+
+def _plan(directory: DataDirectory, steps: tuple[Step, ...], kind: str, record: RestoreRecord | None) -> Plan:
+    before, after = (None if found is None else found.target for found in (directory.record, record))
+    return Plan(
+        steps,
+        {"data_directory": directory.kind, "restored_to": before},
+        {"data_directory": "cluster" if kind == "unfinished" else kind, "restored_to": after},
+    )

@@ -1,0 +1,132 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Put back what a restore has replaced: look at what is kept, keep the journal, exchange entries in a mount point."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+from .._core.data_directory import HELD_CONTROL, DataDirectory, RestoreRecord, mark_of
+from .._core.rollback import Journal, Kept, Situation
+from .._errors import Error
+from .cluster import major_version, read_record, system_identifier
+from .files import read_json, remove_tree, write_json
+from .processes import find_postmaster
+from .restore import move_in, move_out
+from .runner import CommandRunner
+
+
+def observe_situation(
+    directory: DataDirectory, wanted: str | None, bin_directory: str, runner: CommandRunner, identifier: str | None
+) -> Situation:
+    """Look at what is kept beside a data directory, and at the directory that is named."""
+    journal = read_journal(directory.journal)
+    named = [path for path in (wanted, None if journal is None else journal.source) if path is not None]
+    paths = sorted({*kept_paths(directory), *named})
+    kept = tuple(observe_kept(path, bin_directory, runner) for path in paths)
+    return Situation(directory, kept, journal, identifier)
+
+
+def under_way(directory: DataDirectory) -> Journal | None:
+    """Give the journal of a rollback that was interrupted before what it puts back was in place."""
+    journal = read_journal(directory.journal)
+    return journal if journal is not None and os.path.isdir(journal.source) else None
+
+
+def kept_major(data_directory: str, wanted: str | None) -> int | None:
+    """Tell the major version of what is kept beside a data directory that is gone; None when nothing is kept."""
+    directory = DataDirectory(data_directory, data_directory, "unknown", os.path.ismount(data_directory))
+    versions = map(major_version, [*filter(None, [wanted]), *sorted(kept_paths(directory), reverse=True)])
+    return next((version for version in versions if version is not None), None)
+
+
+def kept_paths(directory: DataDirectory) -> list[str]:
+    """List the directories that restores and rollbacks have set aside."""
+    first = directory.previous("")
+    parent, prefix = os.path.split(first)
+    names = os.listdir(parent) if os.path.isdir(parent) else []
+    return [f"{parent}/{name}" for name in names if name.startswith(prefix) and os.path.isdir(f"{parent}/{name}")]
+
+
+def observe_kept(path: str, bin_directory: str, runner: CommandRunner) -> Kept:
+    """Look at a directory that was set aside; one inside a mount point has data that was made for that."""
+    if not os.path.isdir(path):
+        return Kept(path, "missing")
+    parent = os.path.dirname(path)
+    inode = os.stat(parent if os.path.ismount(parent) else path).st_ino
+    record = _record(path, inode)
+    identifier = system_identifier(path, bin_directory, runner)
+    return Kept(
+        path,
+        _kind(path, identifier, record),
+        mark_of(inode, record),
+        record,
+        identifier,
+        find_postmaster(path),
+        os.stat(path).st_dev,
+    )
+
+
+def _record(path: str, inode: int) -> RestoreRecord | None:
+    """Read a record that was made for this data; one that is damaged tells nothing."""
+    try:
+        record = read_record(path)
+    except Error:
+        return None
+    return record if record is not None and record.inode == inode else None
+
+
+def _kind(path: str, identifier: str | None, record: RestoreRecord | None) -> str:
+    if identifier is not None:
+        return "cluster"
+    if record is not None and os.path.exists(f"{path}/{HELD_CONTROL}"):
+        return "unfinished"
+    return "unknown" if os.listdir(path) else "empty"
+
+
+def read_journal(path: str) -> Journal | None:
+    """Read what an interrupted rollback was about; None when there was none."""
+    document = read_json(path)
+    if document is None:
+        return None
+    try:
+        return Journal(**{**document, "entries": tuple(document["entries"])})
+    except (KeyError, TypeError) as error:
+        raise Error(f"{path} cannot be read: {error!r}", "it was changed by hand, or damaged; move it away") from None
+
+
+def note(path: str, source: str, aside: str | None, bin_directory: str, runner: CommandRunner) -> None:
+    """Write the journal: what is put back, and all that is needed to go on from anywhere."""
+    kept = observe_kept(source, bin_directory, runner)
+    entries = tuple(sorted(os.listdir(source)))
+    write_json(path, asdict(Journal(source, aside, kept.mark, kept.kind, entries)), 0o600)
+
+
+def bring_back(path: str, source: str, aside: str | None, journal: str) -> None:
+    """Exchange the entries of a mount point for those of ``source``, from which everything is moved.
+
+    The control file is in ``global``, which leaves first and arrives last: between the two nothing can start.
+    """
+    noted = read_journal(journal)
+    if noted is None:
+        raise Error(f"{journal} is gone, which tells old entries from new ones", "run the rollback again")
+    _clear_temporaries(journal)
+    if aside is not None:
+        move_out(path, source, aside, noted.entries)
+    move_in(path, source, noted.entries, last="global")
+    os.rmdir(source)
+
+
+def forget(journal: str) -> None:
+    """Remove the journal, and what a rollback that was killed while it wrote it has left."""
+    _clear_temporaries(journal)
+    remove_tree(journal)
+
+
+def _clear_temporaries(journal: str) -> None:
+    directory, name = os.path.split(journal)
+    for found in os.listdir(directory):
+        if found.startswith(f".{name}.") and found.endswith(".tmp"):
+            remove_tree(f"{directory}/{found}")
