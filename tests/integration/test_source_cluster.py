@@ -5,10 +5,16 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support import killing
 from tests.support.clones import (
     FILL,
     SUM,
@@ -22,7 +28,7 @@ from tests.support.clones import (
     source_of_clones,
 )
 from tests.support.modules import Modules
-from tests.support.postgres import versions
+from tests.support.postgres import SETTINGS, versions
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
 from tests.support.waiting import wait_until
@@ -174,3 +180,222 @@ def test_what_a_detached_clone_writes_stays_when_it_is_detached_again(clone: Clo
     assert not clone.detach()["changed"]
     clone.cluster.start()
     assert clone.cluster.value(SUM).startswith("4000:")
+
+
+def go_on(clone: Clone) -> None:
+    """Go on after a detaching that was killed: whatever starts meanwhile archives nothing, and the next run ends it."""
+    started = clone.modules.start("postgres_server", clone.options | {"state": "started"})
+    if '"failed": true' not in started.stdout:
+        assert clone.cluster.value("SHOW archive_mode") == "off"
+        clone.run("postgres_server", state="stopped")
+    clone.detach()
+    assert not clone.detach()["changed"]
+    clone.run("postgres_server", state="started")
+    clone.cluster.sql("CHECKPOINT")
+    assert identifier(clone.cluster) not in ("", clone.source.identifier)
+    assert clone.cluster.value(SUM) == clone.source.expected
+    assert pending(clone.cluster) == {"00000002.history"}
+
+
+def test_detaching_that_is_killed_after_any_change_is_gone_on_with(clone: Clone) -> None:
+    clone.clone()
+    clone.run("postgres_server", state="stopped")
+    kept = clone.cluster.home / "kept"
+    clone.sandbox.run(["cp", "-a", clone.cluster.data_directory, kept])
+    moments = 0
+    while killing.run_and_kill(clone.modules, "pitr_restore", moments + 1, **clone.options, state="detached") is None:
+        moments += 1
+        go_on(clone)
+        clone.run("postgres_server", state="stopped")
+        put_back(kept, clone.cluster.data_directory)
+    assert moments == 3  # the record, the history file's mark, the control file
+
+
+def put_back(kept: Path, directory: Path) -> None:
+    """Make the content of a directory what it was, in the very same directory, by which a restore knows its record."""
+    for path in directory.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    clone_content = ["cp", "-a", f"{kept}/.", directory]
+    subprocess.run(clone_content, check=True)
+
+
+RESET = """#!/bin/sh
+# pg_resetwal, during which the run is killed: when nothing is done, the old WAL is gone, the new half written, all done
+directory=$2
+case {moment} in
+before) ;;
+emptied) {real} -D "$directory"; find "$directory/pg_wal" -maxdepth 1 -type f -name '0000000200*' -delete ;;
+half) {real} -D "$directory"; for segment in "$directory"/pg_wal/0000000200*; do truncate -s 1000000 "$segment"; done ;;
+after) {real} -D "$directory" ;;
+esac
+kill -KILL $PPID
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "emptied", "half", "after"])
+def test_detaching_that_is_killed_in_pg_resetwal_is_gone_on_with(clone: Clone, moment: str) -> None:
+    clone.clone()
+    clone.run("postgres_server", state="stopped")
+    programs = clone.sandbox.directory(clone.cluster.home / "killing")
+    real = clone.cluster.bin_directory
+    (programs / "pg_controldata").symlink_to(real / "pg_controldata")
+    (programs / "pg_resetwal").write_text(RESET.format(moment=moment, real=real / "pg_resetwal"))
+    (programs / "pg_resetwal").chmod(0o755)
+    killed = clone.modules.start("pitr_restore", clone.options | {"state": "detached", "bin_directory": programs})
+    assert killed.returncode == -signal.SIGKILL
+    go_on(clone)
+
+
+def location(clone: Clone) -> str:
+    """Tell where a clone has its tablespace."""
+    return str(clone.cluster.value("SELECT pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname = 'fast'"))
+
+
+def test_an_earlier_clone_is_replaced_and_nothing_of_it_gets_into_the_next(source: Source, clone: Clone) -> None:
+    """The first clone's own WAL has the names, and before it is detached the identifier, of WAL of the source."""
+    clone.clone()
+    assert location(clone) == str(clone.spaces / "fast")
+    clone.cluster.sql(FILL, (5001, 6000))
+    clone.cluster.sql("SELECT pg_switch_wal()")
+    clone.run("postgres_server", state="stopped")
+    wanted = {**clone.wanted, "target_time": None, "target": "latest"}
+    clone.run("pitr_restore", state="staged", **wanted)
+    restored = clone.run("pitr_restore", state="restored", **wanted)
+    assert [step["step"] for step in restored["steps"]] == [
+        "CheckConfiguration",
+        "SetAside",
+        "PutInPlace",
+        "ReleaseControl",
+    ]
+    clone.run("postgres_server", state="started")
+    clone.wait_for_target()
+    clone.run("recovery", state="promoted")
+    assert clone.cluster.value(SUM).startswith("3500:")
+    assert location(clone).startswith(f"{clone.spaces}/fast.restored-")
+    clone.run("postgres_server", state="stopped")
+    clone.detach()
+    # One that is detached is recognised all the same.
+    assert clone.run("pitr_restore", state="staged", **clone.wanted)["steps"]
+
+
+def test_a_tablespace_that_is_mapped_to_a_directory_goes_into_it(source: Source, clone: Clone) -> None:
+    theirs = source.sandbox.directory(clone.spaces / "fast" / "of somebody else")
+    clone.clone()
+    assert location(clone).startswith(f"{clone.spaces}/fast/data.restored-")
+    assert theirs.is_dir()
+
+
+def test_what_cannot_become_a_clone_is_refused_and_left_as_it_is(source: Source, clone: Clone) -> None:
+    before = tree(clone.cluster.home)
+    data = source.cluster.data_directory
+    taken = tree(data / "base")
+    assert "holds 'source' itself, or a copy of it" in clone.refused(data_directory=data, force=True)
+    assert "which is the cluster itself" in clone.refused(cluster=source.cluster.name)
+    assert "holds nothing of a cluster 'nobody'" in clone.refused(source_cluster="nobody")
+    assert "names archive_mode" in clone.refused(settings={"archive_mode": "on"})
+    assert "has no tablespace; it has: " in clone.refused(tablespace_mapping={"/srv/typo": "/srv/new"})
+    assert "would be in the data directory" in clone.refused(
+        tablespace_mapping={str(source.tablespace): f"{clone.cluster.data_directory}/fast"}
+    )
+    missing = clone.refused(tablespace_mapping={str(source.tablespace): "/nowhere/at/all"})
+    assert (
+        f"neither the directory nor, writable, the one above it is there: /nowhere/at/all (for {source.tablespace})"
+        in missing
+    )
+    assert "has no postgresql.conf; that of 'source' is not restored" in clone.refused(
+        config_directory=clone.cluster.home / "etc"
+    )
+    assert "settings are given (port) without source_cluster" in clone.refused(
+        source_cluster=None, settings={"port": "1"}
+    )
+    assert tree(clone.cluster.home) == before
+    assert tree(data / "base") == taken
+
+
+def test_a_copy_of_the_source_is_not_replaced_by_a_clone(source: Source, clone: Clone) -> None:
+    for name in ("PG_VERSION", "global/pg_control"):
+        copied = source.sandbox.directory((clone.cluster.data_directory / name).parent) / Path(name).name
+        shutil.copyfile(source.cluster.data_directory / name, copied)
+        clone.owned(copied)
+    assert "holds 'source' itself, or a copy of it, and no clone" in clone.refused(force=True)
+
+
+def test_a_clone_is_not_taken_for_its_source(source: Source, clone: Clone) -> None:
+    clone.lay_out()
+    refused = clone.refused(source_cluster=None, cluster=source.cluster.name)
+    assert "holds a clone of 'source' that has no identity of its own" in refused
+    assert "give source_cluster=source" in refused
+
+
+def configuration_outside(clone: Clone, **settings: Any) -> Path:
+    """Make a configuration outside the data directory, as Debian's pg_createcluster does."""
+    directory = clone.sandbox.directory(clone.cluster.home / "etc")
+    own = {"port": clone.cluster.port, "unix_socket_directories": f'"{clone.cluster.socket_directory}"', **settings}
+    lines = [f"{name} = '{value}'\n" for name, value in {**SETTINGS, **own}.items()]
+    for name, text in {"postgresql.conf": "".join(lines), "pg_hba.conf": "local all all trust\n"}.items():
+        (directory / name).write_text(text)
+        clone.owned(directory / name)
+    (directory / "pg_ident.conf").touch()
+    clone.owned(directory / "pg_ident.conf")
+    return directory
+
+
+def test_a_clone_with_a_configuration_of_its_own(source: Source, clone: Clone) -> None:
+    data = clone.cluster.data_directory
+    wrong = configuration_outside(clone, data_directory=source.cluster.data_directory)
+    before = tree(clone.cluster.home)
+    refused = clone.refused(config_directory=wrong)
+    assert f"a server started for {data} would work in {source.cluster.data_directory}" in refused
+    assert tree(clone.cluster.home) == before
+    right = configuration_outside(clone, data_directory=data, hba_file=wrong / "pg_hba.conf")
+    config = tree(right)
+    clone.lay_out(config_directory=right)
+    assert tree(right) == config
+    clone.run("postgres_server", state="started", config_file=right / "postgresql.conf")
+    clone.wait_for_target()
+    clone.run("recovery", state="promoted")
+    assert clone.cluster.value(SUM) == source.expected
+    assert clone.cluster.value("SHOW config_file") == str(right / "postgresql.conf")
+    clone.run("postgres_server", state="stopped")
+    clone.detach()
+    clone.run("postgres_server", state="started", config_file=right / "postgresql.conf")
+    assert identifier(clone.cluster) != source.identifier
+
+
+@pytest.fixture
+def lost(source: Source, sandbox: Sandbox, modules: Modules) -> Iterator[Source]:
+    """Provide a source of which nothing is left but the repository, in another place, as on another machine.
+
+    Its configuration names the place of its data, which is not there any more either.
+    """
+    with source_of_clones(sandbox, source.cluster.version, modules, "lost") as created:
+        created.cluster.configure({"data_directory": str(created.cluster.data_directory)})
+        created.run("base_backup", label="with-its-place")
+        moved = sandbox.directory(sandbox.home / "moved") / "repository"
+        created.repository.rename(moved)
+        created.repository = moved
+        created.cluster.remove()
+        yield created
+        shutil.rmtree(moved.parent)
+
+
+def test_a_clone_on_another_machine(lost: Source, modules: Modules) -> None:
+    with clone_of(lost, modules, "elsewhere") as clone:
+        label = "with-its-place"
+        before = tree(clone.cluster.home)
+        refused = clone.refused(tablespace_mapping={})
+        assert f"the one above it is there: {lost.tablespace}\nHINT: map them" in refused
+        assert tree(clone.cluster.home) == before
+        assert clone.become_a_cluster()["changed"]
+        assert clone.cluster.value(SUM) == lost.expected
+        assert location(clone) == str(clone.spaces / "fast")
+        clone.run("postgres_server", state="stopped")
+        later = {"target_time": None, "target": "latest", "backup_label": label}
+        refused = clone.refused(**later)
+        assert f"would work in {lost.cluster.data_directory}" in refused
+        assert clone.cluster.data_directory.is_dir()
+        own = configuration_outside(clone, data_directory=clone.cluster.data_directory)
+        clone.lay_out(**later, config_directory=own)
+        clone.run("postgres_server", state="started", config_file=own / "postgresql.conf")
+        clone.wait_for_target()
+        assert clone.cluster.value(SUM).startswith("3500:")

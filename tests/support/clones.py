@@ -92,14 +92,14 @@ class Clone(Recoverable):
 
 
 @contextmanager
-def source_of_clones(sandbox: Sandbox, version: str, modules: Modules) -> Iterator[Source]:
+def source_of_clones(sandbox: Sandbox, version: str, modules: Modules, name: str = "source") -> Iterator[Source]:
     """Provide a cluster to clone; its port, log and socket directory are in the configuration that clones get."""
     reached_for = {
         "synchronous_standby_names": "a_standby_that_is_gone",
         "synchronous_commit": "local",
         "external_pid_file": "source.pid",
     }
-    with sandbox.cluster(version, "source", settings=SETTINGS | reached_for) as cluster:
+    with sandbox.cluster(version, name, settings=SETTINGS | reached_for) as cluster:
         source = Source(sandbox, cluster, modules)
         source.enable()
         source.write_history()

@@ -13,7 +13,8 @@ from .catalog import Backup, Identity
 from .data_directory import DataDirectory, Place, RestoreRecord, unstamped
 from .layout import check_path
 from .plan import Plan, Step
-from .plan_restore import FinishStaging, check_directory
+from .plan_restore import check_directory
+from .restore_steps import FinishStaging
 
 _LIBRARY_SINCE = 15
 # What would reach for what belongs to the source: its archive, its primary, its subscriptions' publishers. And a commit
@@ -138,8 +139,8 @@ def with_check(plan: Plan, check: CheckConfiguration) -> Plan:
 
 def placed(
     backup: Backup, present: Mapping[str, Place], mapping: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Give, by oid, the path whose place decides where a tablespace's data goes, and what of that somebody named.
+) -> tuple[dict[str, str], frozenset[str]]:
+    """Give, by oid, the path that decides where a tablespace's data goes, and the oids for which it is a new one.
 
     ``present`` are the places in the data directory that is replaced, ``mapping`` is old path to new path.
     """
@@ -149,7 +150,7 @@ def placed(
         new = mapped.get(oid, origin)
         here = present[oid].path if oid in present else new
         paths[oid] = here if oid not in mapped or _belongs(here, new) else new
-    return paths, mapped
+    return paths, frozenset(oid for oid in mapped if oid not in present or paths[oid] != present[oid].path)
 
 
 def _belongs(here: str, new: str) -> bool:
@@ -178,6 +179,12 @@ def _by_origin(backup: Backup, mapping: Mapping[str, str]) -> dict[str, str]:
 
 def check_places(directory: DataDirectory, backup: Backup, unusable: Collection[str]) -> None:
     """Refuse places of tablespaces that are in PGDATA, or ``unusable`` (by oid): nothing can be made there."""
+    for oid in sorted(backup.tablespaces):
+        if f"{directory.tablespaces[oid].path}/".startswith(f"{directory.real_path}/"):
+            raise Error(
+                f"a tablespace would be in the data directory: {_named(oid, directory, backup)}",
+                "map it to a path outside with tablespace_mapping",
+            )
     if unusable:
         named = ", ".join(_named(oid, directory, backup) for oid in sorted(unusable))
         raise Error(
@@ -185,12 +192,6 @@ def check_places(directory: DataDirectory, backup: Backup, unusable: Collection[
             f"the one above it is there: {named}",
             "map them to other paths with tablespace_mapping, or make the directories above them",
         )
-    for oid in sorted(backup.tablespaces):
-        if f"{directory.tablespaces[oid].path}/".startswith(f"{directory.real_path}/"):
-            raise Error(
-                f"a tablespace would be in the data directory: {_named(oid, directory, backup)}",
-                "map it to a path outside with tablespace_mapping",
-            )
 
 
 def _named(oid: str, directory: DataDirectory, backup: Backup) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from .._core.data_directory import DataDirectory, Place
@@ -17,18 +17,22 @@ from .runner import CommandRunner
 from .tools import effective_setting_cmd
 
 
-def tablespace_places(paths: Mapping[str, str], mapped: Mapping[str, str]) -> dict[str, Place]:
-    """Look where tablespaces can go, by oid; a path that somebody named, and where nothing is, is taken itself."""
+def tablespace_places(paths: Mapping[str, str], new: Collection[str]) -> dict[str, Place]:
+    """Look where tablespaces can go, by oid; ``new`` are those for which somebody has named a path.
+
+    That is taken itself where nothing is there, and what is there otherwise is a directory to go into.
+    """
     found = places(paths)
-    for oid in mapped:
-        if paths[oid] == mapped[oid] and not os.path.lexists(paths[oid]):
-            found[oid] = replace(found[oid], free=found[oid].beside)
+    for oid in new:
+        there = os.path.lexists(paths[oid])
+        found[oid] = replace(found[oid], free=found[oid].beside and not there, beside=found[oid].beside and not there)
     return found
 
 
 def unusable(found: Mapping[str, Place]) -> list[str]:
     """Name the oids of places where no directory can be made, neither beside nor inside."""
-    return [oid for oid, place in found.items() if not (place.beside or os.access(place.path, os.W_OK | os.X_OK))]
+    where = {oid: os.path.dirname(place.path) if place.beside else place.path for oid, place in found.items()}
+    return [oid for oid, path in where.items() if not (os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK))]
 
 
 def has_copied_configuration(backup: str) -> bool:

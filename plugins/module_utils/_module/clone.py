@@ -24,10 +24,11 @@ from .._core.plan_clone import (
 from .._core.plan_detach import Clone, check_down, plan_detach
 from .._core.plan_repository import check_owner
 from .._host.apply import Host
-from .._host.clone import has_copied_configuration, own_configuration, tablespace_places, unusable
+from .._host.clone import check_step, has_copied_configuration, own_configuration, tablespace_places, unusable
 from .._host.cluster import missing_configuration, observe_directory, own_record
 from .._host.identity import generate, held, observe_clone, read_identifier
-from .._host.repository import require
+from .._host.processes import real_path
+from .._host.repository import known_major, require
 from .._host.runner import CommandRunner
 from .task import Result, Task, planned
 
@@ -53,22 +54,26 @@ def kept_settings(task: Task, identity: Identity, directory: DataDirectory) -> d
 
 def with_places(task: Task, directory: DataDirectory, backup: Backup) -> DataDirectory:
     """Settle, and look at, the places of a backup's tablespaces; refuses those where nothing can be made."""
-    paths, mapped = placed(backup, directory.tablespaces, task.options["tablespace_mapping"])
-    found = tablespace_places(paths, mapped)
+    paths, new = placed(backup, directory.tablespaces, task.options["tablespace_mapping"])
+    found = tablespace_places(paths, new)
     settled = replace(directory, tablespaces={**directory.tablespaces, **found})
     check_places(settled, backup, unusable(found))
     return settled
 
 
 def check_clone(task: Task, directory: DataDirectory, label: str) -> None:
-    """Refuse a clone that would have no configuration, before anything is written."""
+    """Refuse a clone without a configuration, or with one that leads elsewhere, before anything is written."""
     source = task.options["source_cluster"]
-    if source is not None:
-        given = task.options["config_directory"]
-        missing = missing_configuration(given, directory.real_path)
-        inside = own_configuration(given, directory) is None
-        copied = inside and has_copied_configuration(task.layout.backup(label))
-        check_configuration(directory.path, missing, source, copied)
+    if source is None:
+        return
+    given = task.options["config_directory"]
+    outside = own_configuration(given, directory) is not None
+    copied = not outside and has_copied_configuration(task.layout.backup(label))
+    check_configuration(directory.path, missing_configuration(given, directory.real_path), source, copied)
+    if outside:
+        accepted = (real_path(given), directory.staging, directory.real_path)
+        bin_directory = task.bin_directory(known_major(task.layout))
+        check_step(CheckConfiguration(given, None, accepted), bin_directory, task.runner)
 
 
 def with_configuration_checked(task: Task, request: RestoreRequest, directory: DataDirectory, plan: Plan) -> Plan:
