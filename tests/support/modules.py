@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.support.sandbox import Sandbox
@@ -22,13 +22,14 @@ class ModuleFailure(AssertionError):
 
 
 class Modules:
-    """Runs modules directly, without the half second that Ansible takes to start."""
+    """Runs modules directly, without the half second that Ansible takes to start; `environment` is added to theirs."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, environment: Mapping[str, str] | None = None) -> None:
         self._sandbox = sandbox
         library = sandbox.library
         self._directory = library / "ansible_collections" / "pgark" / "postgres" / "plugins" / "modules"
         self._environment = {"PYTHONPATH": str(library), "PYTHONPYCACHEPREFIX": str(sandbox.home / "bytecode")}
+        self._environment |= dict(environment or {})
 
     def run(self, name: str, /, *, check_mode: bool = False, diff: bool = False, **parameters: Any) -> dict[str, Any]:
         """Run the module and return its result; raises ModuleFailure when it fails."""

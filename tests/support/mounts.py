@@ -13,21 +13,22 @@ from pathlib import Path
 
 from tests.support.sandbox import Sandbox
 
-OPTIONS = "size=512m,mode=0700"
+MODE = "mode=0700"
 
 
 @contextmanager
-def mounted(sandbox: Sandbox, path: Path) -> Iterator[None]:
+def mounted(sandbox: Sandbox, path: Path, size: str = "512m") -> Iterator[None]:
     """Mount an empty tmpfs that the servers' user owns; for an ordinary user only what the sandbox runs can see it."""
+    options = f"size={size},{MODE}"
     owner = f"uid={sandbox.account.uid},gid={sandbox.account.gid}"
     if os.getuid() == 0:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"{OPTIONS},{owner}", "tmpfs", path], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},{owner}", "tmpfs", path], check=True)
         try:
             yield
         finally:
             subprocess.run(["umount", "--lazy", path], check=True)
         return
-    mount = ["mount", "-t", "tmpfs", "-o", OPTIONS, "tmpfs", str(path)]
+    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
     script = '"$@" && echo mounted && exec cat'
     namespace = ["unshare", "--user", "--mount", "--map-current-user", "--keep-caps", "sh", "-c", script, "sh", *mount]
     with subprocess.Popen(namespace, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
