@@ -120,6 +120,10 @@ attributes:
   diff_mode:
     support: full
     description: Shows what is in place before and after, and of pgark-wal the checksum.
+  action:
+    support: full
+    description: While O(state=staged) works, an action plugin of the same name prints every five seconds how far it
+      is, over connections that start a program for each command.
 extends_documentation_fragment:
   - pgark.postgres.common
   - pgark.postgres.common.target
@@ -281,7 +285,7 @@ def perform(task: Task) -> Result:
         return roll_back(task)
     options = task.options
     target = Target.parse(options)
-    with task.locked("pitr_restore"):
+    with task.locked("pitr_restore", reading=options["source_cluster"] is not None):
         catalog = read_catalog(task.layout)
         bin_directory = task.bin_directory(catalog.identity.major)
         asked = (options["cluster"], catalog.identity.system_identifier, options["backup_label"])

@@ -105,7 +105,7 @@ def test_staging_is_told_while_it_goes_on(recoverable: Recoverable, playbooks: P
     # Without pipelining, the owner's modules are files that others can read, unless the file system has ACLs.
     variables |= {"ansible_shell_allow_world_readable_temp": True}
     then = task(recoverable, "recovery_info")
-    path = play(recoverable, staging(recoverable), then, environment=slowly(recoverable, 12), vars=variables)
+    path = play(recoverable, staging(recoverable), then, environment=slowly(recoverable, 11), vars=variables)
     done = run(recoverable, playbooks, path)
     told = len(STAGING.findall(done.output))
     assert 1 < told <= done.seconds / 5, done.output
@@ -125,7 +125,7 @@ def test_nothing_is_told_of_a_short_staging_nor_in_check_mode(recoverable: Recov
 def test_a_failure_after_a_while_is_the_modules_own(recoverable: Recoverable, playbooks: Playbooks) -> None:
     recoverable.run("base_backup")
     recoverable.switch()
-    path = play(recoverable, staging(recoverable), environment=slowly(recoverable, 8, status=7))
+    path = play(recoverable, staging(recoverable), environment=slowly(recoverable, 7, status=7))
     output = run(recoverable, playbooks, path, expected=2).output
     assert STAGING.search(output), output
     assert "base.tar" in output
@@ -146,7 +146,7 @@ def end_playbook(process: subprocess.Popen[bytes], how: str) -> None:
 def test_the_run_after_one_that_was_cut_short_goes_on(recoverable: Recoverable, playbooks: Playbooks, how: str) -> None:
     recoverable.run("base_backup")
     recoverable.switch()
-    path = play(recoverable, staging(recoverable), environment=slowly(recoverable, 15))
+    path = play(recoverable, staging(recoverable), environment=slowly(recoverable, 9))
     with playing(recoverable, playbooks, path) as (process, output):
         end_playbook(process, how)
         told = output.read_text()
