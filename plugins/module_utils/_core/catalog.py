@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from functools import cached_property
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from .._errors import InvalidValue
 from .layout import FORMAT
@@ -121,32 +123,84 @@ class WalRange:
         }
 
 
+class SegmentFile(NamedTuple):
+    """Where a segment is stored, in how many bytes, and when it arrived there, in nanoseconds since 1970."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def arrived(self) -> datetime:
+        """When the file was written."""
+        return datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
+
+
 def wal_ranges(segments: Iterable[tuple[SegmentName, datetime]], segment_size: int) -> tuple[WalRange, ...]:
     """Join archived segments, each with the time it arrived, into unbroken runs; between two runs lies a gap."""
-    runs: list[list[tuple[SegmentName, datetime]]] = []
-    for name, arrived in sorted(segments):
-        if runs and runs[-1][-1][0].next(segment_size) == name:
-            runs[-1].append((name, arrived))
+    placed = sorted((name.timeline, name.number(segment_size), arrived) for name, arrived in segments)
+    runs: list[tuple[int, int, int, datetime]] = []
+    for timeline, number, arrived in placed:
+        if runs and runs[-1][0] == timeline and runs[-1][2] + 1 == number:
+            runs[-1] = (timeline, runs[-1][1], number, max(arrived, runs[-1][3]))
         else:
-            runs.append([(name, arrived)])
+            runs.append((timeline, number, number, arrived))
     return tuple(
-        WalRange(run[0][0].timeline, run[0][0], run[-1][0], len(run), max(item[1] for item in run)) for run in runs
+        WalRange(
+            timeline,
+            SegmentName.numbered(timeline, first, segment_size),
+            SegmentName.numbered(timeline, last, segment_size),
+            last - first + 1,
+            arrived,
+        )
+        for timeline, first, last, arrived in runs
     )
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """The content of a cluster's directory: backups oldest first, WAL by timeline, and the paths of its timelines."""
+    """The content of a cluster's directory: backups oldest first, WAL by timeline, and the paths of its timelines.
+
+    ``files`` has every segment by timeline and number; ``histories`` when the history file of a timeline arrived;
+    ``incomplete`` has the files that are missing in directories of backups, by their name, published or not.
+    """
 
     identity: Identity
     backups: tuple[Backup, ...]
     wal: tuple[WalRange, ...]
     paths: Mapping[int, TimelinePath]
+    files: Mapping[tuple[int, int], SegmentFile] = field(default_factory=dict)
+    histories: Mapping[int, datetime] = field(default_factory=dict)
+    incomplete: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def timelines(self) -> list[int]:
+        """All timelines of which anything is there, the lowest first (1 in an empty archive)."""
+        wal, backups = (run.timeline for run in self.wal), (backup.timeline for backup in self.backups)
+        ancestors = (branch.timeline for path in self.paths.values() for branch in path.branches)
+        return sorted({*ancestors, *wal, *backups} or {1})
 
     @property
     def latest_timeline(self) -> int:
         """The highest timeline of which anything is archived (1 in an empty archive)."""
-        return max([1, *self.paths, *(run.timeline for run in self.wal), *(backup.timeline for backup in self.backups)])
+        return self.timelines[-1]
+
+    @cached_property
+    def runs(self) -> Mapping[int, Sequence[WalRange]]:
+        """The unbroken runs of each timeline, in their order."""
+        return {timeline: tuple(runs) for timeline, runs in groupby(self.wal, key=lambda run: run.timeline)}
+
+    @property
+    def arrivals(self) -> dict[int, datetime]:
+        """When the last file of each timeline arrived, be it a segment or the history."""
+        found = dict(self.histories)
+        for run in self.wal:
+            found[run.timeline] = max(run.archived, found.get(run.timeline, run.archived))
+        return found
+
+    def known_paths(self) -> list[TimelinePath]:
+        """List the paths to all timelines whose history is there, the lowest first."""
+        return [self.path_to(timeline) for timeline in self.timelines if timeline == 1 or timeline in self.paths]
 
     def path_to(self, timeline: int) -> TimelinePath:
         """Give the path that recovery takes to a timeline."""
@@ -154,7 +208,17 @@ class Catalog:
             return self.paths[timeline]
         if timeline == 1:
             return TimelinePath.parse(1, "")
+        known = ", ".join(str(path.timeline) for path in self.known_paths()) or "none"
+        if timeline not in self.timelines:
+            raise InvalidValue(f"the repository has nothing of timeline {timeline}", f"it has the timelines {known}")
         raise InvalidValue(
             f"the history file {timeline:08X}.history of timeline {timeline} is not in the repository",
-            f"choose a timeline whose history is archived: {', '.join(map(str, sorted({1, *self.paths})))}",
+            f"choose a timeline whose history is archived: {known}",
         )
+
+    def extended(self, files: Mapping[tuple[int, int], SegmentFile], histories: Mapping[int, TimelinePath]) -> Catalog:
+        """Give the catalog with WAL and histories from elsewhere added; what is archived stands before it."""
+        size = self.identity.wal_segment_size
+        every = {**files, **self.files}
+        named = ((SegmentName.numbered(*place, size), file.arrived) for place, file in every.items())
+        return replace(self, files=every, wal=wal_ranges(named, size), paths={**histories, **self.paths})

@@ -10,7 +10,9 @@ Source of the facts: PostgreSQL's ``src/include/access/xlog_internal.h`` (names 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from .._errors import InvalidValue
 
@@ -150,6 +152,30 @@ class TimelinePath:
         """The timeline that the path leads to."""
         return self.branches[-1].timeline
 
+    @cached_property
+    def ends(self) -> Mapping[int, Lsn | None]:
+        """Where each timeline of the path was left (None: it is the last)."""
+        return {branch.timeline: branch.end for branch in self.branches}
+
     def leads_through(self, timeline: int, lsn: Lsn) -> bool:
         """Tell whether the position ``lsn`` of ``timeline`` lies on this path."""
-        return any(b.timeline == timeline and (b.end is None or lsn <= b.end) for b in self.branches)
+        if timeline not in self.ends:
+            return False
+        end = self.ends[timeline]
+        return end is None or lsn <= end
+
+    def timeline_at(self, number: int, segment_size: int) -> int:
+        """Tell from which timeline recovery reads the segment with a number.
+
+        The segment with a switch in it is read from the newer timeline, which begins with a copy; the older one may go
+        on with what happened there afterwards.
+        """
+        return next(b.timeline for b in reversed(self.branches) if b.begin.value // segment_size <= number)
+
+    def fork_from(self, other: TimelinePath) -> Lsn | None:
+        """Give the position up to which two paths are one (None: they never part)."""
+        for mine, theirs in zip(self.branches, other.branches):
+            if mine != theirs:
+                ends = [branch.end for branch in (mine, theirs) if branch.end is not None]
+                return min(ends) if mine.timeline == theirs.timeline else mine.begin
+        return None

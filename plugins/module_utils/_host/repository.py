@@ -12,7 +12,7 @@ import re
 import stat
 from datetime import datetime, timezone
 
-from .._core.catalog import Backup, Catalog, Identity, check_format, wal_ranges
+from .._core.catalog import Backup, Catalog, Identity, SegmentFile, check_format, wal_ranges
 from .._core.layout import MARKER, SUFFIXES, Layout
 from .._core.plan_repository import Entry, Found
 from .._core.wal import SegmentName, TimelinePath, classify
@@ -81,6 +81,11 @@ def known_major(layout: Layout) -> int | None:
     return None if identity is None else identity.major
 
 
+def repository_id(layout: Layout) -> str:
+    """Give what tells this repository from all others."""
+    return str((_marker(layout) or {}).get("id", layout.repository))
+
+
 def require(layout: Layout) -> Identity:
     """Make sure that the repository is one, holds the cluster, and is closed to others; give the cluster's identity."""
     if _marker(layout) is None:
@@ -114,24 +119,40 @@ def _check_directory(path: str, entry: Entry) -> None:
 
 
 def read_catalog(layout: Layout) -> Catalog:
-    """List what the repository holds for a cluster; unfinished backups are not in it."""
+    """List what the repository holds for a cluster; unfinished backups are named, and not among the backups."""
     identity = require(layout)
-    segments, paths = _wal(layout)
-    return Catalog(identity, tuple(_backups(layout, identity)), wal_ranges(segments, identity.wal_segment_size), paths)
+    files, paths, histories = _wal(layout, identity.wal_segment_size)
+    backups, incomplete = _backups(layout, identity)
+    named = ((SegmentName.numbered(*place, identity.wal_segment_size), file.arrived) for place, file in files.items())
+    wal = wal_ranges(named, identity.wal_segment_size)
+    return Catalog(identity, tuple(backups), wal, paths, files, histories, incomplete)
 
 
-def _backups(layout: Layout, identity: Identity) -> list[Backup]:
-    found = []
+def _backups(layout: Layout, identity: Identity) -> tuple[list[Backup], dict[str, list[str]]]:
+    found, incomplete = [], {}
     with os.scandir(layout.backups) as entries:
         directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     for entry in directories:
         document = None if entry.name.startswith(".") else read_json(f"{entry.path}/backup.json")
-        if document is not None:
-            backup = Backup.from_document(document)
-            _check_backup(entry.path, backup, entry.name, identity)
-            found.append(backup)
+        if document is None:
+            incomplete[entry.name] = ["backup.json"]
+            continue
+        backup = Backup.from_document(document)
+        _check_backup(entry.path, backup, entry.name, identity)
+        found.append(backup)
+        missing = _missing_files(entry.path, backup)
+        if missing:
+            incomplete[entry.name] = missing
     # By position, not by time: a clock can be set back.
-    return sorted(found, key=lambda backup: (backup.timeline, backup.stop_lsn, backup.label))
+    return sorted(found, key=lambda backup: (backup.timeline, backup.stop_lsn, backup.label)), incomplete
+
+
+def _missing_files(path: str, backup: Backup) -> list[str]:
+    """Name the files without which a backup cannot be unpacked; what is in them is a matter of verification."""
+    names = os.listdir(path)
+    there = {name.partition(".tar")[0] + ".tar" for name in names if ".tar" in name} | set(names)
+    needed = ("backup_manifest", "base.tar", *(f"{oid}.tar" for oid in backup.tablespaces), "pg_wal.tar")
+    return [name for name in needed if name not in there]
 
 
 def _check_backup(path: str, backup: Backup, name: str, identity: Identity) -> None:
@@ -144,26 +165,31 @@ def _check_backup(path: str, backup: Backup, name: str, identity: Identity) -> N
         )
 
 
-def _wal(layout: Layout) -> tuple[list[tuple[SegmentName, datetime]], dict[int, TimelinePath]]:
-    segments: dict[SegmentName, datetime] = {}
-    paths = {}
+_Segments = dict[tuple[int, int], SegmentFile]
+
+
+def _wal(layout: Layout, size: int) -> tuple[_Segments, dict[int, TimelinePath], dict[int, datetime]]:
+    segments: _Segments = {}
+    paths, arrived = {}, {}
     for entry in os.scandir(layout.wal):
         if entry.is_dir(follow_symlinks=False):
-            segments.update(_segments(entry.path))
+            segments.update(_segments(entry.path, size))
         elif classify(entry.name) == "history" and entry.is_file(follow_symlinks=False):
             timeline = int(entry.name[:8], 16)
             with open(entry.path, encoding="ascii", errors="replace") as file:
                 paths[timeline] = TimelinePath.parse(timeline, file.read())
-    return list(segments.items()), paths
+            arrived[timeline] = datetime.fromtimestamp(entry.stat().st_mtime, timezone.utc)
+    return segments, paths, arrived
 
 
-def _segments(directory: str) -> dict[SegmentName, datetime]:
-    found = {}
+def _segments(directory: str, size: int) -> _Segments:
+    found: _Segments = {}
     for entry in os.scandir(directory):
         stem, suffix = os.path.splitext(entry.name)
         name = entry.name if suffix not in SUFFIXES.values() else stem
         if classify(name) == "segment" and entry.is_file(follow_symlinks=False):
-            found[SegmentName.parse(name)] = datetime.fromtimestamp(entry.stat().st_mtime, timezone.utc)
+            segment, status = SegmentName.parse(name), entry.stat()
+            found[segment.timeline, segment.number(size)] = SegmentFile(entry.path, status.st_size, status.st_mtime_ns)
     return found
 
 

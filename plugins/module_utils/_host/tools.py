@@ -178,6 +178,11 @@ def pg_verifybackup_cmd(bin_directory: str, directory: str, manifest: str, ignor
     ]
 
 
+def pg_waldump_cmd(bin_directory: str, directory: str, *options: str) -> list[str]:
+    """Print records of the WAL files in a directory."""
+    return [f"{bin_directory}/pg_waldump", f"--path={directory}", *options]
+
+
 def wal_program_cmd(program: str, verb: str, repository: str, cluster: str, *arguments: str) -> list[str]:
     """Call pgark-wal."""
     return [program, verb, "--repository", repository, "--cluster", cluster, *arguments]

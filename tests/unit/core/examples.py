@@ -16,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog impor
     Backup,
     Catalog,
     Identity,
+    SegmentFile,
     wal_ranges,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
@@ -60,8 +61,15 @@ def catalog(
 ) -> Catalog:
     """Make a catalog of segments by timeline and number, each with the minute it arrived, and of history files."""
     found = [(SegmentName.numbered(*place, SIZE), minutes(arrived)) for place, arrived in segments.items()]
+    files = {place: segment_file(place, arrived) for place, arrived in segments.items()}
     paths = {timeline: TimelinePath.parse(timeline, text) for timeline, text in (histories or {}).items()}
-    return Catalog(IDENTITY, tuple(backups), wal_ranges(found, SIZE), paths)
+    return Catalog(IDENTITY, tuple(backups), wal_ranges(found, SIZE), paths, files)
+
+
+def segment_file(place: tuple[int, int], arrived: float, directory: str = "/srv/pgark/main/wal") -> SegmentFile:
+    """Describe the file of a segment, by its timeline and number, that arrived some minutes after noon."""
+    name = SegmentName.numbered(*place, SIZE)
+    return SegmentFile(f"{directory}/{name}.zst", 1000, int(minutes(arrived).timestamp()) * 10**9)
 
 
 def fork(timeline: int, segment: float) -> str:

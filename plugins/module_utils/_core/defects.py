@@ -1,0 +1,144 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a cluster's backups and WAL, as far as listing them and reading their ends shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from .catalog import Backup, Catalog
+from .stretches import on_path, stretches
+from .wal import SegmentName, TimelinePath
+from .windows import Window
+
+_OWN_WAL = "pg_wal.tar"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One thing that is wrong.
+
+    ``kind`` is ``gap`` (segments are missing), ``history`` (the history file of a timeline is), ``chain`` (a backup
+    that another one needs is), ``incomplete`` (files of a backup are) or ``wal`` (WAL of a backup is missing, or a
+    segment is damaged). ``subject`` is the name of the file or the label of the backup.
+    """
+
+    kind: str
+    subject: str
+    text: str
+
+
+def problems(catalog: Catalog) -> dict[str, Defect]:
+    """Give what makes a backup unusable, by label."""
+    known = {backup.label: backup for backup in catalog.backups}
+    found = {backup.label: _own_problem(catalog, backup) for backup in catalog.backups}
+    for backup in catalog.backups:
+        if found[backup.label] is None:
+            found[backup.label] = _chain_problem(backup, known, found)
+    return {label: defect for label, defect in found.items() if defect is not None}
+
+
+def _own_problem(catalog: Catalog, backup: Backup) -> Defect | None:
+    missing = catalog.incomplete.get(backup.label, ())
+    if missing:
+        kind = "wal" if set(missing) == {_OWN_WAL} else "incomplete"
+        return Defect(kind, backup.label, f"{', '.join(missing)} of backup '{backup.label}' is missing")
+    if backup.timeline != 1 and backup.timeline not in catalog.paths:
+        text = f"backup '{backup.label}' is of timeline {backup.timeline}, whose history file is missing"
+        return Defect("history", backup.label, text)
+    return None
+
+
+def _chain_problem(backup: Backup, known: Mapping[str, Backup], found: Mapping[str, Defect | None]) -> Defect | None:
+    """Follow the parents of an incremental backup to its full one; a chain that bites its tail is broken, too."""
+    seen, link = {backup.label}, backup
+    while link.parent is not None:
+        parent = known.get(link.parent)
+        need = f"backup '{backup.label}' needs '{link.parent}'"
+        if parent is None:
+            return Defect("chain", backup.label, f"{need}, which is missing")
+        if parent.label in seen:
+            return Defect("chain", backup.label, f"{need}, which needs it in turn")
+        defect = found[parent.label]
+        if defect is not None:
+            return Defect("chain", backup.label, f"{need}, which cannot be used: {defect.text}")
+        seen.add(parent.label)
+        link = parent
+    return None
+
+
+def defects(catalog: Catalog, unusable: Mapping[str, Defect], windows: Iterable[Window]) -> list[Defect]:
+    """List everything that is wrong, each thing once."""
+    found = [
+        *_missing_histories(catalog),
+        *_gaps(catalog),
+        *unusable.values(),
+        *_unfinished(catalog),
+        *_borrowed_wal(catalog, unusable),
+        *(Defect("wal", str(window.last_segment), window.ends) for window in windows if window.damaged),
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _missing_histories(catalog: Catalog) -> Iterator[Defect]:
+    for timeline in catalog.timelines:
+        if timeline != 1 and timeline not in catalog.paths:
+            name = f"{timeline:08X}.history"
+            segments = sum(run.count for run in catalog.runs.get(timeline, ()))
+            yield Defect(
+                "history",
+                name,
+                f"the history file {name} is missing, so the {segments} segments of timeline {timeline} are of no use",
+            )
+
+
+def _gaps(catalog: Catalog) -> Iterator[Defect]:
+    """Find what is missing behind the oldest backup of each path; what lies before it nobody needs."""
+    size = catalog.identity.wal_segment_size
+    for path in catalog.known_paths():
+        backups = on_path(catalog.backups, path)
+        found = stretches(catalog, path) if backups else []
+        oldest = (backups[0].stop_lsn.value - 1) // size if backups else 0
+        for before, after in zip(found, found[1:]):
+            if after.first > oldest:
+                yield _gap(path, max(before.last + 1, oldest), after.first - 1, size)
+
+
+def _gap(path: TimelinePath, first: int, last: int, size: int) -> Defect:
+    name, end = (SegmentName.numbered(path.timeline_at(number, size), number, size) for number in (first, last))
+    what = f"segment {name} is" if first == last else f"{last - first + 1} segments from {name} to {end} are"
+    return Defect("gap", str(name), f"{what} missing from the archive")
+
+
+def _unfinished(catalog: Catalog) -> Iterator[Defect]:
+    known = {backup.label for backup in catalog.backups}
+    for name, missing in catalog.incomplete.items():
+        if name not in known:
+            yield Defect(
+                "incomplete", name, f"a backup was begun in {name} and is not finished: no {', '.join(missing)}"
+            )
+
+
+def _borrowed_wal(catalog: Catalog, unusable: Mapping[str, Defect]) -> Iterator[Defect]:
+    """Name the backups between whose start and end the archive has a gap: only their own copy of it is left."""
+    size = catalog.identity.wal_segment_size
+    for backup in catalog.backups:
+        if backup.label in unusable:
+            continue
+        path = catalog.path_to(backup.timeline)
+        first, last = backup.start_lsn.value // size, (backup.stop_lsn.value - 1) // size
+        lost = _lost(catalog, path, range(first, last))
+        if lost:
+            what = f"{len(lost)} segments from {lost[0]} on" if len(lost) > 1 else f"segment {lost[0]}"
+            text = (
+                f"{what} between start and end of backup '{backup.label}' is in its own copy only, not in the archive"
+            )
+            yield Defect("wal", backup.label, text)
+
+
+def _lost(catalog: Catalog, path: TimelinePath, numbers: Iterable[int]) -> Sequence[SegmentName]:
+    size = catalog.identity.wal_segment_size
+    needed = ((path.timeline_at(number, size), number) for number in numbers)
+    return [SegmentName.numbered(*place, size) for place in needed if place not in catalog.files]

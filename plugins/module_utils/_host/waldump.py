@@ -1,0 +1,216 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Read WAL with pg_waldump: archived segments are decompressed into a private directory, a few at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from .._core.catalog import Catalog, SegmentFile
+from .._core.search import Seen
+from .._core.stretches import Stretch
+from .._core.wal import Lsn, SegmentName
+from .._core.walrecords import Checkpoint, Ended, Point, Summary, parse_position, parse_records, summaries
+from .._errors import CommandFailed, Error
+from .backup import opened
+from .runner import CommandRunner, Result, said
+from .tools import pg_waldump_cmd
+from .walcache import WalCache
+
+_BATCH_BYTES = 256 * 1024 * 1024
+_KINDS = ("Transaction", "XLOG")
+_VERSION = re.compile(r"PostgreSQL\) (\d+)")
+
+
+@dataclass
+class _Batch:
+    """Consecutive segments that were read at once; of the last one only what begins before it is known for certain."""
+
+    found: dict[int, Summary] = field(default_factory=dict)
+    damaged: int | None = None
+    words: str | None = None
+
+
+class WalReader:
+    """Reads segments of a catalog, wherever its files lie; a context manager, which removes its directory."""
+
+    def __init__(self, catalog: Catalog, bin_directory: str, runner: CommandRunner, cache: WalCache | None) -> None:
+        self._files: Mapping[tuple[int, int], SegmentFile] = catalog.files
+        self._size = catalog.identity.wal_segment_size
+        self._major = catalog.identity.major
+        self._bin_directory = bin_directory
+        self._checked = False
+        self._runner = runner
+        self._cache = cache
+        self._known: dict[tuple[SegmentFile, SegmentFile | None], Summary] = {}
+        self._directory: str | None = None
+
+    def __enter__(self) -> WalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._directory is not None:
+            shutil.rmtree(self._directory)
+        if self._cache is not None:
+            self._cache.save()
+
+    def backwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+        """Look into the segments from ``last`` down to ``first``, in batches that grow; the caller ends it early."""
+        largest = max(1, _BATCH_BYTES // self._size)
+        count = 1
+        while last >= first:
+            known = self._recall(stretch, last)
+            if known is not None:
+                yield Seen(last, known)
+                last -= 1
+                continue
+            low = max(first, last - count + 1)
+            yield from self._look(stretch, low, last)
+            last, count = low - 1, min(2 * count, largest)
+
+    def _look(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+        batch = self._read(stretch, first, last)
+        for number in range(last, first - 1, -1):
+            summary = batch.found.get(number, Summary())
+            if batch.damaged is not None and number >= batch.damaged:
+                yield Seen(number, summary, batch.words if number == batch.damaged else None)
+            else:
+                self._remember(stretch, number, summary)
+                yield Seen(number, summary)
+
+    def _read(self, stretch: Stretch, first: int, last: int) -> _Batch:
+        """Read some segments, and the one after them: a record may cross into it."""
+        end = min(last + 1, stretch.last)
+        unreadable = self._fetch(stretch, first, end)
+        if unreadable is not None and unreadable[0] <= last:
+            readable = _Batch() if unreadable[0] == first else self._read(stretch, first, unreadable[0] - 1)
+            return _Batch(readable.found, *unreadable) if readable.damaged is None else readable
+        end = end if unreadable is None else last
+        result = self._dump(stretch, first, end)
+        batch = _Batch(summaries(result.stdout, self._size))
+        position = parse_position(result.stderr) if result.status != 0 else None
+        if result.status != 0 and position is None:
+            raise CommandFailed(f"pg_waldump ended with status {result.status}: {said(result)}")
+        if position is not None and position // self._size < end:
+            batch.damaged, batch.words = max(first, position // self._size), _reason(result.stderr)
+        return batch
+
+    def records(self, stretch: Stretch, number: int) -> list[Ended | Point | Checkpoint]:
+        """List the records that begin in one segment."""
+        end = min(number + 1, stretch.last)
+        if self._fetch(stretch, number, end) is not None:
+            return []
+        found = parse_records(self._dump(stretch, number, end).stdout)
+        return [record for record in found if record.lsn // self._size == number]
+
+    def has_record_from(self, stretch: Stretch, position: Lsn) -> bool:
+        """Tell whether any record begins at a position of the last segment, or later."""
+        if self._fetch(stretch, stretch.last, stretch.last) is not None:
+            return False
+        result = self._run(stretch, self._name(stretch, stretch.last), f"--start={position}", "--limit=1")
+        return result.stdout.startswith("rmgr:")
+
+    def _dump(self, stretch: Stretch, first: int, last: int) -> Result:
+        """Print what is of interest; before PostgreSQL 15 only one kind of records can be chosen at a time."""
+        segments = (self._name(stretch, first), self._name(stretch, last))
+        if self._major >= 15:
+            return self._run(stretch, *(f"--rmgr={kind}" for kind in _KINDS), *segments)
+        printed = [self._run(stretch, f"--rmgr={kind}", *segments) for kind in _KINDS]
+        lines = "".join(result.stdout for result in printed).splitlines(keepends=True)
+        return replace(printed[0], stdout="".join(sorted(lines, key=_position_of_line)))
+
+    def _run(self, stretch: Stretch, *options: str) -> Result:
+        self._check_version()
+        argv = pg_waldump_cmd(self._bin_directory, self._place(stretch), *options)
+        return self._runner.run(argv, check=False, environment={"TZ": "UTC"})
+
+    def _check_version(self) -> None:
+        """Refuse programs of another version, to which every segment would look damaged."""
+        if self._checked:
+            return
+        version = self._runner.run([f"{self._bin_directory}/pg_waldump", "--version"]).stdout.strip()
+        found = _VERSION.search(version)
+        if found is None or int(found[1]) != self._major:
+            raise Error(
+                f"{self._bin_directory} has {version or 'a pg_waldump without a version'}, "
+                f"expected that of PostgreSQL {self._major}",
+                "set bin_directory to the programs of that version",
+            )
+        self._checked = True
+
+    def _fetch(self, stretch: Stretch, first: int, last: int) -> tuple[int, str] | None:
+        """Bring segments into the private directory; give the first one that cannot be had, and why."""
+        place = self._place(stretch)
+        os.makedirs(place, mode=0o700, exist_ok=True)
+        wanted = {self._name(stretch, number): number for number in range(first, last + 1)}
+        for name in set(os.listdir(place)) - set(wanted):
+            os.unlink(f"{place}/{name}")
+        for name, number in wanted.items():
+            if not os.path.lexists(f"{place}/{name}"):
+                problem = self._bring(self._file(stretch, number), f"{place}/{name}")
+                if problem is not None:
+                    return number, problem
+        return None
+
+    def _bring(self, file: SegmentFile, target: str) -> str | None:
+        if os.path.splitext(file.path)[1] == "":
+            os.symlink(file.path, target)
+            return None
+        try:
+            with opened(file.path, self._runner) as stream, open(target, "wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+        except CommandFailed as error:
+            os.unlink(target)
+            return error.message
+        return None
+
+    def _file(self, stretch: Stretch, number: int) -> SegmentFile:
+        return self._files[stretch.path.timeline_at(number, self._size), number]
+
+    def _place(self, stretch: Stretch) -> str:
+        if self._directory is None:
+            self._directory = tempfile.mkdtemp(prefix="pgark-wal-")
+        return f"{self._directory}/{stretch.path.timeline}"
+
+    def _name(self, stretch: Stretch, number: int) -> str:
+        """Give a segment the name that it would have on the path's last timeline.
+
+        pg_waldump follows one timeline by the names of files. That of the pages may only grow from page to page
+        (``XLogReaderValidatePageHeader``), and on a path it does, so all of the path can be read as one.
+        """
+        return str(SegmentName.numbered(stretch.path.timeline, number, self._size))
+
+    def _key(self, stretch: Stretch, number: int) -> tuple[SegmentFile, SegmentFile | None]:
+        after = self._file(stretch, number + 1) if number < stretch.last else None
+        return self._file(stretch, number), after
+
+    def _recall(self, stretch: Stretch, number: int) -> Summary | None:
+        key = self._key(stretch, number)
+        if key not in self._known and self._cache is not None:
+            cached = self._cache.get(*key)
+            if cached is not None:
+                self._known[key] = cached
+        return self._known.get(key)
+
+    def _remember(self, stretch: Stretch, number: int, summary: Summary) -> None:
+        key = self._key(stretch, number)
+        self._known[key] = summary
+        if self._cache is not None:
+            self._cache.put(*key, summary)
+
+
+def _reason(errors: str) -> str:
+    """Give the last words of pg_waldump without the program's name."""
+    return errors.strip().splitlines()[-1].split("error: ", 1)[-1].split("fatal: ", 1)[-1]
+
+
+def _position_of_line(line: str) -> str:
+    """Give what lines sort by: the position is padded with zeros."""
+    match = re.search(r"lsn: ([0-9A-F]+)/([0-9A-F]+)", line)
+    return "" if match is None else f"{match[1]:>8}/{match[2]:>8}"

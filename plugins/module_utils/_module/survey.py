@@ -1,0 +1,30 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at what can be restored, in the places that a module's options name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .._host.processes import find_postmaster, real_path
+from .._host.survey import Survey
+from .._host.tools import find_bin_directory
+from .task import Task
+
+
+@contextmanager
+def surveyed(task: Task, major: int) -> Iterator[Survey]:
+    """Give the survey of a repository, and of the data directory and its server where the options name one."""
+    if task.options["data_directory"] is None:
+        bin_directory = task.options["bin_directory"] or find_bin_directory(major)
+        yield Survey(task.layout, bin_directory, task.runner)
+        return
+    directory = real_path(task.options["data_directory"])
+    bin_directory = task.bin_directory(major)
+    if find_postmaster(directory) is None:
+        yield Survey(task.layout, bin_directory, task.runner, directory)
+        return
+    with task.connected_if_running() as server:
+        yield Survey(task.layout, bin_directory, task.runner, directory, server)
