@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +50,23 @@ def clone(source: Source, modules: Modules) -> Iterator[Clone]:
     assert source.cluster.value(SUM).startswith("3500:")
 
 
-def test_a_clone_is_whole(source: Source, clone: Clone) -> None:
-    clone.clone()
+def test_a_clone_is_whole_and_reaches_for_nothing_of_its_source(source: Source, clone: Clone) -> None:
+    restored = clone.clone()["restored"]
+    assert (restored["source"], restored["identity"]) == (source.cluster.name, None)
+    assert clone.run("pitr_restore", state="staged", **clone.wanted)["in_place"]
     cluster = clone.cluster
+    assert settings_of_a_clone(cluster) == {
+        "archive_mode": "off",
+        "archive_command": "(disabled)",
+        "archive_library": "",
+        "external_pid_file": "",
+        "listen_addresses": "127.0.0.1",
+        "max_logical_replication_workers": "0",
+        "port": str(cluster.port),
+        "primary_conninfo": "",
+        "restore_command": "",
+        "synchronous_standby_names": "",
+    }
     assert cluster.value(SUM) == source.expected
     cluster.run("pg_amcheck", "-h", cluster.socket_directory, "-p", str(cluster.port), "--all", "--heapallindexed")
     # A commit waits for nobody, although the source's configuration names a standby.
@@ -67,25 +80,6 @@ def test_a_clone_is_whole(source: Source, clone: Clone) -> None:
     cluster.sql("CHECKPOINT")
     cluster.sql(FILL, (5001, 6000))
     cluster.run("pg_amcheck", "-h", cluster.socket_directory, "-p", str(cluster.port), "--all", "--heapallindexed")
-
-
-def test_a_clone_reaches_for_nothing_of_its_source(source: Source, clone: Clone) -> None:
-    found = clone.clone()
-    assert settings_of_a_clone(clone.cluster) == {
-        "archive_mode": "off",
-        "archive_command": "(disabled)",
-        "archive_library": "",
-        "external_pid_file": "",
-        "listen_addresses": "127.0.0.1",
-        "max_logical_replication_workers": "0",
-        "port": str(clone.cluster.port),
-        "primary_conninfo": "",
-        "restore_command": "",
-        "synchronous_standby_names": "",
-    }
-    assert found["restored"]["source"] == source.cluster.name
-    assert found["restored"]["identity"] is None
-    assert clone.run("pitr_restore", state="staged", **clone.wanted)["in_place"]
 
 
 def archive_as_the_source_does(source: Source, clone: Clone) -> None:
@@ -170,10 +164,7 @@ def test_detaching_waits_until_there_is_nothing_to_lose(source: Source, clone: C
     clone.run("postgres_server", state="started")
     assert not clone.detach()["changed"]
     assert "is not the result of a restore with source_cluster" in source.fail("pitr_restore", state="detached")
-
-
-def test_what_a_detached_clone_writes_stays_when_it_is_detached_again(clone: Clone) -> None:
-    clone.become_a_cluster()
+    # What it has written since stays, also when it ends without saying so.
     clone.cluster.sql(FILL, (5001, 6000))
     clone.cluster.sql("SELECT pg_switch_wal()")
     clone.cluster.kill()
@@ -182,8 +173,11 @@ def test_what_a_detached_clone_writes_stays_when_it_is_detached_again(clone: Clo
     assert clone.cluster.value(SUM).startswith("4000:")
 
 
-def go_on(clone: Clone) -> None:
-    """Go on after a detaching that was killed: whatever starts meanwhile archives nothing, and the next run ends it."""
+def go_on(clone: Clone, kept: Path) -> None:
+    """Go on after a detaching that was killed: whatever starts meanwhile archives nothing, and the next run ends it.
+
+    Afterwards everything is as it was before, in the very same directory, by which a restore knows its record.
+    """
     started = clone.modules.start("postgres_server", clone.options | {"state": "started"})
     if '"failed": true' not in started.stdout:
         assert clone.cluster.value("SHOW archive_mode") == "off"
@@ -191,59 +185,49 @@ def go_on(clone: Clone) -> None:
     clone.detach()
     assert not clone.detach()["changed"]
     clone.run("postgres_server", state="started")
-    clone.cluster.sql("CHECKPOINT")
-    assert identifier(clone.cluster) not in ("", clone.source.identifier)
+    assert identifier(clone.cluster) != clone.source.identifier
     assert clone.cluster.value(SUM) == clone.source.expected
     assert pending(clone.cluster) == {"00000002.history"}
-
-
-def test_detaching_that_is_killed_after_any_change_is_gone_on_with(clone: Clone) -> None:
-    clone.clone()
     clone.run("postgres_server", state="stopped")
-    kept = clone.cluster.home / "kept"
-    clone.sandbox.run(["cp", "-a", clone.cluster.data_directory, kept])
-    moments = 0
-    while killing.run_and_kill(clone.modules, "pitr_restore", moments + 1, **clone.options, state="detached") is None:
-        moments += 1
-        go_on(clone)
-        clone.run("postgres_server", state="stopped")
-        put_back(kept, clone.cluster.data_directory)
-    assert moments == 3  # the record, the history file's mark, the control file
+    clone.sandbox.run(["find", clone.cluster.data_directory, "-mindepth", "1", "-delete"])
+    clone.sandbox.run(["cp", "-a", f"{kept}/.", clone.cluster.data_directory])
 
 
-def put_back(kept: Path, directory: Path) -> None:
-    """Make the content of a directory what it was, in the very same directory, by which a restore knows its record."""
-    for path in directory.iterdir():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    clone_content = ["cp", "-a", f"{kept}/.", directory]
-    subprocess.run(clone_content, check=True)
-
-
+# pg_resetwal, during which the run is killed: when the old WAL is gone, when the new is half written, when all is done.
 RESET = """#!/bin/sh
-# pg_resetwal, during which the run is killed: when nothing is done, the old WAL is gone, the new half written, all done
 directory=$2
+{real} -D "$directory"
 case {moment} in
-before) ;;
-emptied) {real} -D "$directory"; find "$directory/pg_wal" -maxdepth 1 -type f -name '0000000200*' -delete ;;
-half) {real} -D "$directory"; for segment in "$directory"/pg_wal/0000000200*; do truncate -s 1000000 "$segment"; done ;;
-after) {real} -D "$directory" ;;
+emptied) find "$directory/pg_wal" -maxdepth 1 -type f -name '0000000200*' -delete ;;
+half) for segment in "$directory"/pg_wal/0000000200*; do truncate -s 1000000 "$segment"; done ;;
 esac
 kill -KILL $PPID
 """
 
 
-@pytest.mark.parametrize("moment", ["before", "emptied", "half", "after"])
-def test_detaching_that_is_killed_in_pg_resetwal_is_gone_on_with(clone: Clone, moment: str) -> None:
-    clone.clone()
-    clone.run("postgres_server", state="stopped")
-    programs = clone.sandbox.directory(clone.cluster.home / "killing")
+def detach_and_kill_in_pg_resetwal(clone: Clone, moment: str) -> None:
+    """Detach with a pg_resetwal that ends the run which calls it."""
+    programs = clone.sandbox.directory(clone.cluster.home / f"killing, {moment}")
     real = clone.cluster.bin_directory
     (programs / "pg_controldata").symlink_to(real / "pg_controldata")
     (programs / "pg_resetwal").write_text(RESET.format(moment=moment, real=real / "pg_resetwal"))
     (programs / "pg_resetwal").chmod(0o755)
     killed = clone.modules.start("pitr_restore", clone.options | {"state": "detached", "bin_directory": programs})
     assert killed.returncode == -signal.SIGKILL
-    go_on(clone)
+
+
+def test_detaching_that_is_killed_anywhere_is_gone_on_with(clone: Clone) -> None:
+    clone.clone()
+    clone.run("postgres_server", state="stopped")
+    kept = clone.cluster.home / "kept"
+    clone.sandbox.run(["cp", "-a", clone.cluster.data_directory, kept])
+    for moment in (1, 2, 3):  # the record, the history file's mark, the control file
+        ended = killing.run_and_kill(clone.modules, "pitr_restore", moment, **clone.options, state="detached")
+        assert ended is None
+        go_on(clone, kept)
+    for part in ("emptied", "half", "done"):
+        detach_and_kill_in_pg_resetwal(clone, part)
+        go_on(clone, kept)
 
 
 def location(clone: Clone) -> str:
@@ -253,36 +237,28 @@ def location(clone: Clone) -> str:
 
 def test_an_earlier_clone_is_replaced_and_nothing_of_it_gets_into_the_next(source: Source, clone: Clone) -> None:
     """The first clone's own WAL has the names, and before it is detached the identifier, of WAL of the source."""
+    theirs = source.sandbox.directory(clone.spaces / "fast" / "of somebody else")
     clone.clone()
-    assert location(clone) == str(clone.spaces / "fast")
+    assert location(clone).startswith(f"{clone.spaces}/fast/data.restored-")
+    in_place = {"source_cluster": None, "cluster": source.cluster.name, "tablespace_mapping": {}}
+    assert "holds a clone of 'source' that has no identity of its own" in clone.refused(**in_place)
     clone.cluster.sql(FILL, (5001, 6000))
     clone.cluster.sql("SELECT pg_switch_wal()")
     clone.run("postgres_server", state="stopped")
-    wanted = {**clone.wanted, "target_time": None, "target": "latest"}
-    clone.run("pitr_restore", state="staged", **wanted)
-    restored = clone.run("pitr_restore", state="restored", **wanted)
-    assert [step["step"] for step in restored["steps"]] == [
-        "CheckConfiguration",
-        "SetAside",
-        "PutInPlace",
-        "ReleaseControl",
-    ]
+    latest = {"target_time": None, "target": "latest"}
+    clone.lay_out(**latest)
+    assert not list((clone.cluster.data_directory / "pg_wal").glob("00000002*"))
     clone.run("postgres_server", state="started")
     clone.wait_for_target()
     clone.run("recovery", state="promoted")
     assert clone.cluster.value(SUM).startswith("3500:")
-    assert location(clone).startswith(f"{clone.spaces}/fast.restored-")
+    assert location(clone).startswith(f"{clone.spaces}/fast/data.restored-")
+    assert len(list((clone.spaces / "fast").iterdir())) == 3
+    assert theirs.is_dir()
     clone.run("postgres_server", state="stopped")
     clone.detach()
     # One that is detached is recognised all the same.
     assert clone.run("pitr_restore", state="staged", **clone.wanted)["steps"]
-
-
-def test_a_tablespace_that_is_mapped_to_a_directory_goes_into_it(source: Source, clone: Clone) -> None:
-    theirs = source.sandbox.directory(clone.spaces / "fast" / "of somebody else")
-    clone.clone()
-    assert location(clone).startswith(f"{clone.spaces}/fast/data.restored-")
-    assert theirs.is_dir()
 
 
 def test_what_cannot_become_a_clone_is_refused_and_left_as_it_is(source: Source, clone: Clone) -> None:
@@ -310,21 +286,11 @@ def test_what_cannot_become_a_clone_is_refused_and_left_as_it_is(source: Source,
     )
     assert tree(clone.cluster.home) == before
     assert tree(data / "base") == taken
-
-
-def test_a_copy_of_the_source_is_not_replaced_by_a_clone(source: Source, clone: Clone) -> None:
     for name in ("PG_VERSION", "global/pg_control"):
         copied = source.sandbox.directory((clone.cluster.data_directory / name).parent) / Path(name).name
-        shutil.copyfile(source.cluster.data_directory / name, copied)
+        shutil.copyfile(data / name, copied)
         clone.owned(copied)
     assert "holds 'source' itself, or a copy of it, and no clone" in clone.refused(force=True)
-
-
-def test_a_clone_is_not_taken_for_its_source(source: Source, clone: Clone) -> None:
-    clone.lay_out()
-    refused = clone.refused(source_cluster=None, cluster=source.cluster.name)
-    assert "holds a clone of 'source' that has no identity of its own" in refused
-    assert "give source_cluster=source" in refused
 
 
 def configuration_outside(clone: Clone, **settings: Any) -> Path:
@@ -366,7 +332,7 @@ def test_a_clone_with_a_configuration_of_its_own(source: Source, clone: Clone) -
 def lost(source: Source, sandbox: Sandbox, modules: Modules) -> Iterator[Source]:
     """Provide a source of which nothing is left but the repository, in another place, as on another machine.
 
-    Its configuration names the place of its data, which is not there any more either.
+    It cannot be written there. Its configuration names the place of its data, which is not there any more either.
     """
     with source_of_clones(sandbox, source.cluster.version, modules, "lost") as created:
         created.cluster.configure({"data_directory": str(created.cluster.data_directory)})
@@ -375,7 +341,9 @@ def lost(source: Source, sandbox: Sandbox, modules: Modules) -> Iterator[Source]
         created.repository.rename(moved)
         created.repository = moved
         created.cluster.remove()
+        sandbox.run(["chmod", "-R", "a-w", moved])
         yield created
+        sandbox.run(["chmod", "-R", "u+w", moved])
         shutil.rmtree(moved.parent)
 
 

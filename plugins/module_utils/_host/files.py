@@ -137,26 +137,46 @@ def _size(path: str) -> int:
 
 
 @contextmanager
-def locked(path: str, purpose: str) -> Iterator[int]:
+def locked(path: str, purpose: str, reading: bool = False) -> Iterator[int]:
     """Hold a cluster's lock; the lock dies with its holder, and with the programs that inherit its descriptor.
 
-    Raises Busy with what the holder wrote about itself.
+    Whoever is only ``reading`` shares it with others of that kind where it cannot be written, as on a file system that
+    is mounted read-only. Raises Busy with what the holder wrote about itself.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o640)
+    descriptor, how = _open_lock(path, reading)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
                 raise
-            holder = (
-                os.read(descriptor, 200).decode(errors="replace").strip() or "an operation that did not name itself"
-            )
             raise Busy(
-                f"{path} is held by {holder}", "wait until it and what it started have ended, and try again"
+                f"{path} is held by {_holder(descriptor)}",
+                "wait until it and what it started have ended, and try again",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
+        if how == fcntl.LOCK_EX:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open_lock(path: str, reading: bool) -> tuple[int, int]:
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o640), fcntl.LOCK_EX
+    except OSError as error:
+        if not reading or error.errno not in (errno.EROFS, errno.EACCES):
+            raise
+    return os.open(path, os.O_RDONLY | flags), fcntl.LOCK_SH
+
+
+def _holder(descriptor: int) -> str:
+    """Say who holds a lock; those who share it have not written down who they are."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        named = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+        return named or "an operation that did not name itself"
+    return "a restore to another place, which may not write its name"

@@ -95,8 +95,10 @@ class Task:
             yield server
 
     @contextmanager
-    def locked(self, purpose: str) -> Iterator[None]:
+    def locked(self, purpose: str, reading: bool = False) -> Iterator[None]:
         """Hold the cluster's lock in its repository, and let the programs that are run hold it, too.
+
+        Nobody who is only ``reading`` needs to be able to write there.
 
         In check mode nothing is locked, because nothing is written.
         """
@@ -104,7 +106,7 @@ class Task:
         if self.check_mode:
             yield
             return
-        with locked(self.layout.lock, purpose) as descriptor:
+        with locked(self.layout.lock, purpose, reading) as descriptor:
             self.runner = CommandRunner([descriptor])
             yield
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A crash at any moment leaves the old state or the new one, and a lock dies with its holder."""
 
+import errno
 import json
 import os
 import stat
@@ -202,6 +203,45 @@ def test_a_lock_is_held_as_long_as_a_program_that_inherited_it_runs(lock: str) -
         pytest.fail("two hold the lock")
     with files.locked(lock, "another"):
         pass
+
+
+def unwritable(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Let nothing be opened for writing; a mode would not keep the superuser, who may run the tests, from it."""
+    real = os.open
+
+    def opened(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR:
+            raise OSError(code, os.strerror(code), path)
+        return real(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", opened)
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_a_lock_that_cannot_be_written_is_shared_by_those_who_read(
+    lock: str, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    with files.locked(lock, "a backup"), monkeypatch.context() as patched:
+        unwritable(patched, code)
+        with pytest.raises(Busy, match="held by a backup"), files.locked(lock, "a clone", reading=True):
+            pytest.fail("a writer's lock was shared")
+    unwritable(monkeypatch, code)
+    before = Path(lock).read_text()
+    with files.locked(lock, "a clone", reading=True), files.locked(lock, "another clone", reading=True):
+        monkeypatch.undo()
+        refused = pytest.raises(Busy, match="held by a restore to another place, which may not write its name")
+        with refused, files.locked(lock, "a backup"):
+            pytest.fail("a writer took the readers' lock")
+        with pytest.raises(Busy, match="a restore to another"), files.locked(lock, "can write", reading=True):
+            pytest.fail("whoever can write holds it alone")
+    assert Path(lock).read_text() == before
+
+
+def test_whoever_writes_needs_a_lock_that_can_be_written(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(lock).touch()
+    unwritable(monkeypatch, errno.EROFS)
+    with pytest.raises(OSError, match="Read-only file system"), files.locked(lock, "a backup"):
+        pytest.fail("the lock was taken")
 
 
 def test_a_lock_behind_a_link_is_refused(lock: str, tmp_path: Path) -> None:
