@@ -107,7 +107,7 @@ class _Subject:
         environment = profile.environment(measured)
         variables = {"target": "latest"}
         self._playbooks.run("pitr_restore", self._inventory, variables=variables, environment=environment, timeout=3600)
-        down, replay = _times(self._cluster.log()[seen:])
+        down, replay = times(self._cluster.log()[seen:])
         return Measurement("pitr_restore.yml", size, profile.task_seconds(measured)[STAGE], down, replay, wal)
 
     def _restore_by_hand(self, size: int, wal: int) -> Measurement:
@@ -127,7 +127,7 @@ class _Subject:
         self._cluster.start()
         wait_until(lambda: "archive recovery complete" in self._cluster.log()[seen:], timeout=3600, message="recovery")
         wait_until(lambda: not self._cluster.value("SELECT pg_is_in_recovery()"), message="the end of recovery")
-        down, replay = _times(self._cluster.log()[seen:])
+        down, replay = times(self._cluster.log()[seen:])
         return Measurement("by hand", size, None, down, replay, wal)
 
     def _program(self, action: str) -> str:
@@ -153,16 +153,8 @@ class _Subject:
         return int(self._cluster.value("SELECT pg_current_wal_lsn() - '0/0'"))
 
 
-def _times(log: str) -> tuple[float, float]:
-    """Return from a server's log the seconds for which it was down, and those from its start to the end of recovery.
-
-    >>> _times('''2026-01-01 10:00:00.000 GMT [1] LOG:  received fast shutdown request
-    ... 2026-01-01 10:00:02.500 GMT [2] LOG:  starting PostgreSQL 17.1
-    ... 2026-01-01 10:00:07.000 GMT [3] LOG:  archive recovery complete
-    ... 2026-01-01 10:00:09.000 GMT [2] LOG:  received fast shutdown request
-    ... 2026-01-01 10:00:10.000 GMT [4] LOG:  starting PostgreSQL 17.1''')
-    (2.5, 4.5)
-    """
+def times(log: str) -> tuple[float, float]:
+    """Return from a server's log the seconds for which it was down, and those from its start to the end of recovery."""
     stopped = _moment(log, "received fast shutdown request")
     started = _moment(log, "starting PostgreSQL")
     recovered = _moment(log, "archive recovery complete")

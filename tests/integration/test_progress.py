@@ -27,6 +27,7 @@ from tests.support.waiting import wait_until
 RECOVERING = re.compile(
     r"^    main: recovering, replayed up to [0-9A-F]+/[0-9A-F]+, last transaction .*, \d+ s so far$", re.MULTILINE
 )
+REPLAYING = re.compile(r"^    main: recovering, .*, (\d+) %, \S+ [kM]?B/s, .* left, \d+ s so far$", re.MULTILINE)
 SIZE = r"\d+(\.\d)? [kM]?B"
 STAGING = re.compile(
     rf"^    main: staging \S+-full, unpacked {SIZE} of {SIZE} \(\d+ %\), {SIZE}/s, (\d+ \w+ )+left$", re.MULTILINE
@@ -183,6 +184,35 @@ def wait_for_target(subject: Recoverable, playbooks: Playbooks, patience: int, e
     for name in ("repository", "cluster"):
         del waiting["pgark.postgres.recovery"][name]
     return run(subject, playbooks, play(subject, waiting), expected=expected).output
+
+
+def slow_down_replay(subject: Recoverable) -> None:
+    """Let every segment take a second more to be fetched."""
+    path = subject.cluster.data_directory / "postgresql.auto.conf"
+    settings = path.read_text(encoding="utf-8")
+    assert settings.count("restore_command = '") == 1
+    path.write_text(settings.replace("restore_command = '", "restore_command = 'sleep 1; "), encoding="utf-8")
+
+
+def test_a_recovery_is_told_from_where_it_began_to_where_it_will_end(
+    recoverable: Recoverable, playbooks: Playbooks
+) -> None:
+    recoverable.run("base_backup")
+    recoverable.cluster.sql("CREATE TABLE ledger (n int)")
+    for _segment in range(8):
+        recoverable.cluster.sql("INSERT INTO ledger VALUES (1)")
+        recoverable.cluster.sql("SELECT pg_switch_wal()")
+    recoverable.switch()
+    target = {"program": recoverable.program, "target": "latest"}
+    recoverable.run("pitr_restore", state="staged", **target)
+    recoverable.run("postgres_server", state="stopped")
+    recoverable.run("pitr_restore", state="restored", **target)
+    slow_down_replay(recoverable)
+    recoverable.run("postgres_server", state="started")
+    output = wait_for_target(recoverable, playbooks, patience=30, expected=0)
+    percents = [int(percent) for percent in REPLAYING.findall(output)]
+    assert len(percents) > 1, output
+    assert percents == sorted(percents)
 
 
 def start_standby(subject: Recoverable) -> None:
