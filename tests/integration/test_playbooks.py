@@ -260,8 +260,9 @@ def test_one_cluster_that_cannot_be_staged_keeps_the_fleet_running(
 def test_recovery_windows_answers_and_changes_nothing(life: Life, backed_up: Stage) -> None:
     [label] = [path.name for path in (life.cluster.home / "repository" / "life" / "backup").iterdir()]
     run = life.run_in_vain("recovery_windows", "target_time=2020-01-01T00:00:00Z")
-    assert f"- {label}" in run.output
-    assert "2020-01-01T00:00:00Z: no, target 2020-01-01T00:00:00.000000Z is before the end of backup" in said(run)
+    assert "life no target 2020-01-01T00:00:00.000000Z is before the end of backup" in said(run)
+    assert f"the end of backup '{label}'" in said(run)
+    assert "1 host, 1 with a recovery window" in said(run)
     assert run.changed_tasks == []
 
 

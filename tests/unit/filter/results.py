@@ -81,7 +81,9 @@ FLEET = {
 MONDAY = "2026-09-14T01:00:41.500000Z"
 WEDNESDAY = "2026-09-16T01:00:43.250000Z"
 BRANCH_WARNING = (
-    "at that moment timeline 1 was in use, which was left at 0/8F000148; target_timeline=1 restores what it had"
+    "at 2026-09-17T14:45:00.000000Z the cluster was on timeline 1, which timeline 2 left at 0/8F000148, after "
+    "2026-09-17T14:29:58.120000Z: what was committed there later is not in the result. To restore it, use "
+    "target_timeline=1"
 )
 DRAWN = {
     "berlin": found(
