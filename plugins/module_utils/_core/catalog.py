@@ -173,7 +173,7 @@ class Catalog:
     histories: Mapping[int, datetime] = field(default_factory=dict)
     incomplete: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def timelines(self) -> list[int]:
         """All timelines of which anything is there, the lowest first (1 in an empty archive)."""
         wal, backups = (run.timeline for run in self.wal), (backup.timeline for backup in self.backups)
@@ -198,9 +198,15 @@ class Catalog:
             found[run.timeline] = max(run.archived, found.get(run.timeline, run.archived))
         return found
 
+    @cached_property
     def known_paths(self) -> list[TimelinePath]:
         """List the paths to all timelines whose history is there, the lowest first."""
         return [self.path_to(timeline) for timeline in self.timelines if timeline == 1 or timeline in self.paths]
+
+    def path_through(self, backup: Backup) -> TimelinePath | None:
+        """Give the shortest known path that a backup lies on; None when the history of its timeline is missing."""
+        leading = (p for p in self.known_paths if p.leads_through(backup.timeline, backup.stop_lsn))
+        return min(leading, key=lambda path: len(path.branches), default=None)
 
     def path_to(self, timeline: int) -> TimelinePath:
         """Give the path that recovery takes to a timeline."""
@@ -208,7 +214,7 @@ class Catalog:
             return self.paths[timeline]
         if timeline == 1:
             return TimelinePath.parse(1, "")
-        known = ", ".join(str(path.timeline) for path in self.known_paths()) or "none"
+        known = ", ".join(str(path.timeline) for path in self.known_paths) or "none"
         if timeline not in self.timelines:
             raise InvalidValue(f"the repository has nothing of timeline {timeline}", f"it has the timelines {known}")
         raise InvalidValue(

@@ -116,8 +116,9 @@ def candidates(question: Question, path: TimelinePath) -> list[Backup]:
             raise no_backup(label, [backup.label for backup in catalog.backups])
         if label in question.problems:
             raise unusable(known, question.problems[label])
-        if known not in found:
-            raise on_another_branch(f"backup '{label}'", known.timeline, path, catalog.path_to(known.timeline))
+        other = catalog.path_through(known)
+        if known not in found and other is not None:
+            raise on_another_branch(f"backup '{label}'", known.timeline, path, other)
         return [known]
     if not found:
         raise no_usable_backup(question, path)

@@ -41,7 +41,7 @@ class Decision:
     def windows(self, unusable: Mapping[str, Defect]) -> list[Window]:
         """Give all windows, of every timeline whose history is known."""
         usable = [backup for backup in self.catalog.backups if backup.label not in unusable]
-        return distinct(w for path in self.catalog.known_paths() for w in self.on(path, on_path(usable, path)))
+        return distinct(w for path in self.catalog.known_paths for w in self.on(path, on_path(usable, path)))
 
     def on(self, path: TimelinePath, backups: Sequence[Backup]) -> list[Window]:
         """Give the windows of some backups on one path."""

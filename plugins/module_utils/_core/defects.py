@@ -34,10 +34,8 @@ def problems(catalog: Catalog) -> dict[str, Defect]:
     """Give what makes a backup unusable, by label."""
     known = {backup.label: backup for backup in catalog.backups}
     found = {backup.label: _own_problem(catalog, backup) for backup in catalog.backups}
-    for backup in catalog.backups:
-        if found[backup.label] is None:
-            found[backup.label] = _chain_problem(backup, known, found)
-    return {label: defect for label, defect in found.items() if defect is not None}
+    chained = ((label, defect or _chain_problem(known[label], known, found)) for label, defect in found.items())
+    return {label: defect for label, defect in chained if defect is not None}
 
 
 def _own_problem(catalog: Catalog, backup: Backup) -> Defect | None:
@@ -45,7 +43,7 @@ def _own_problem(catalog: Catalog, backup: Backup) -> Defect | None:
     if missing:
         kind = "wal" if set(missing) == {_OWN_WAL} else "incomplete"
         return Defect(kind, backup.label, f"{', '.join(missing)} of backup '{backup.label}' is missing")
-    if backup.timeline != 1 and backup.timeline not in catalog.paths:
+    if catalog.path_through(backup) is None:
         text = f"backup '{backup.label}' is of timeline {backup.timeline}, whose history file is missing"
         return Defect("history", backup.label, text)
     return None
@@ -97,7 +95,7 @@ def _missing_histories(catalog: Catalog) -> Iterator[Defect]:
 def _gaps(catalog: Catalog) -> Iterator[Defect]:
     """Find what is missing behind the oldest backup of each path; what lies before it nobody needs."""
     size = catalog.identity.wal_segment_size
-    for path in catalog.known_paths():
+    for path in catalog.known_paths:
         backups = on_path(catalog.backups, path)
         found = stretches(catalog, path) if backups else []
         oldest = (backups[0].stop_lsn.value - 1) // size if backups else 0
@@ -116,26 +114,23 @@ def _unfinished(catalog: Catalog) -> Iterator[Defect]:
     known = {backup.label for backup in catalog.backups}
     for name, missing in catalog.incomplete.items():
         if name not in known:
-            yield Defect(
-                "incomplete", name, f"a backup was begun in {name} and is not finished: no {', '.join(missing)}"
-            )
+            text = f"a backup was begun in {name} and is not finished: it has no {', '.join(missing)}"
+            yield Defect("incomplete", name, text)
 
 
 def _borrowed_wal(catalog: Catalog, unusable: Mapping[str, Defect]) -> Iterator[Defect]:
     """Name the backups between whose start and end the archive has a gap: only their own copy of it is left."""
     size = catalog.identity.wal_segment_size
     for backup in catalog.backups:
-        if backup.label in unusable:
+        path = catalog.path_through(backup)
+        if path is None or backup.label in unusable:
             continue
-        path = catalog.path_to(backup.timeline)
         first, last = backup.start_lsn.value // size, (backup.stop_lsn.value - 1) // size
         lost = _lost(catalog, path, range(first, last))
         if lost:
-            what = f"{len(lost)} segments from {lost[0]} on" if len(lost) > 1 else f"segment {lost[0]}"
-            text = (
-                f"{what} between start and end of backup '{backup.label}' is in its own copy only, not in the archive"
-            )
-            yield Defect("wal", backup.label, text)
+            what = f"{len(lost)} segments from {lost[0]} on are" if len(lost) > 1 else f"segment {lost[0]} is"
+            where = f"between start and end of backup '{backup.label}'"
+            yield Defect("wal", backup.label, f"{what} missing from the archive {where}; only its own copy is left")
 
 
 def _lost(catalog: Catalog, path: TimelinePath, numbers: Iterable[int]) -> Sequence[SegmentName]:

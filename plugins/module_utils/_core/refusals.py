@@ -149,8 +149,8 @@ def after_the_end(
     elsewhere = _elsewhere(target, windows)
     if window.last_time is None or window.until_lsn < backup.stop_lsn:
         return Unreachable(
-            f"target {target} is after the end of backup '{backup.label}' ({format_time(backup.stop_time)}), and no "
-            f"transaction follows it in the archived WAL; PostgreSQL stops at a time only before a later transaction",
+            f"target {target} is not before the end of backup '{backup.label}' ({format_time(backup.stop_time)}), and "
+            "no transaction follows that in the archive; PostgreSQL stops at a time only before a later transaction",
             "; ".join(["for everything that there is, use target=latest", *_earlier(target, window), *elsewhere]),
         )
     end = format_time(window.last_time)
@@ -159,7 +159,7 @@ def after_the_end(
             f"target {target} is not before the last transaction in the archive, which ended at {end}; the WAL goes on "
             f"for a while (its last segment arrived at {format_time(arrived)}), but nothing was committed in it, and "
             "PostgreSQL stops at a time only before a later transaction",
-            "; ".join([f"target=latest gives what there was at that moment, a target_time has to be before {end}"]),
+            f"target=latest gives what there was at that moment; a target_time has to be before {end}",
         )
     return Unreachable(
         f"target {target} is after the end of the archived WAL that follows backup '{backup.label}': its last "

@@ -53,8 +53,9 @@ class Range:
 
 @dataclass
 class Met:
-    """What was met on the way, for what is said when nothing was found."""
+    """What was met on the way, for what is said when nothing was found, and from which position on to look at all."""
 
+    floor: int = 0
     names: list[str] = field(default_factory=list)
     xids: list[int] = field(default_factory=list)
 
@@ -71,7 +72,7 @@ class Search:
         """Give the position of the target on a path; raises Unreachable when it is not there, or not only once."""
         met = Met()
         for part in _ranges(windows, backups):
-            found = self._in_range(question, part, met)
+            found = None if part.end <= met.floor else self._in_range(question, part, met)
             if found is not None:
                 return found
         self._refuse_elsewhere(question, path)
@@ -79,7 +80,7 @@ class Search:
 
     def _refuse_elsewhere(self, question: Question, path: TimelinePath) -> None:
         """Say so when the target is on another timeline, after the point where it and the path part."""
-        for other in self.catalog.known_paths():
+        for other in self.catalog.known_paths:
             fork = path.fork_from(other)
             if fork is None:
                 continue
@@ -114,10 +115,8 @@ class Search:
 
     def _transaction(self, part: Range, xid: int, met: Met) -> Lsn | None:
         """Find the end of a transaction, not looking further back than to where its number was not given yet."""
-        size, floor = part.stretch.segment_size, part.backup.stop_lsn.value
-        for seen in self.wal.backwards(part.stretch, *_numbers(part, floor)):
-            if seen.number < floor // size:
-                break
+        size, start = part.stretch.segment_size, part.backup.stop_lsn.value
+        for seen in self.wal.backwards(part.stretch, *_numbers(part, start)):
             summary, checkpoint = seen.summary, seen.summary.checkpoint
             if summary.xids is not None:
                 met.xids += summary.xids
@@ -125,7 +124,9 @@ class Search:
                     for end in self._ends(part, seen.number, xid):
                         return Lsn(end)
             if checkpoint is not None and not is_before(xid, checkpoint.next_xid):
-                floor = max(floor, checkpoint.redo)
+                met.floor = max(met.floor, checkpoint.redo)
+            if seen.number <= met.floor // size:
+                break
         return None
 
     def _ends(self, part: Range, number: int, xid: int) -> Iterator[int]:

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that is wrong is named once, with the file or the backup that it is about."""
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import defects, problems
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
+from tests.unit.core.examples import SIZE, backup, catalog, fork
+from tests.unit.core.replay import commit, wal_of, windows
+from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
+from tests.unit.core.test_windows import BACKUPS
+
+
+def named(subject: Catalog) -> list[dict[str, str]]:
+    return [asdict(defect) for defect in defects(subject, problems(subject), [])]
+
+
+def test_nothing_is_wrong_with_a_whole_archive() -> None:
+    assert named(catalog(BACKUPS, WHOLE)) == []
+    assert named(catalog([], {})) == []
+    assert named(catalog(BACKUPS, FORKED, HISTORY)) == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "subject", "text"),
+    [
+        ([8], "000000010000000000000008", "segment 000000010000000000000008 is missing from the archive"),
+        (
+            [7, 8, 9],
+            "000000010000000000000007",
+            "3 segments from 000000010000000000000007 to 000000010000000000000009 are missing from the archive",
+        ),
+    ],
+)
+def test_a_gap_is_named_with_its_length(gone: list[int], subject: str, text: str) -> None:
+    assert named(catalog([MONDAY], without(*gone))) == [{"kind": "gap", "subject": subject, "text": text}]
+
+
+@pytest.mark.parametrize("gone", [[1], [2], [11, 12]])
+def test_what_nobody_needs_is_no_gap(gone: list[int]) -> None:
+    assert named(catalog([MONDAY], without(*gone))) == []
+
+
+def test_a_gap_is_named_once_though_several_timelines_lead_through_it() -> None:
+    segments = {place: arrived for place, arrived in FORKED.items() if place != (1, 5)}
+    assert [defect["subject"] for defect in named(catalog([MONDAY], segments, HISTORY))] == ["000000010000000000000005"]
+
+
+def test_a_missing_history_is_named_with_what_is_lost() -> None:
+    thursday = backup("thursday", 190, 9, timeline=2)
+    found = named(catalog([MONDAY, thursday], FORKED))
+    assert found == [
+        {
+            "kind": "history",
+            "subject": "00000002.history",
+            "text": "the history file 00000002.history is missing, so the 4 segments of timeline 2 are of no use",
+        },
+        {
+            "kind": "history",
+            "subject": "thursday",
+            "text": "backup 'thursday' is of timeline 2, whose history file is missing",
+        },
+    ]
+
+
+def test_a_backup_can_be_used_on_the_way_to_a_later_timeline_whose_history_is_there() -> None:
+    thursday = backup("thursday", 190, 8, timeline=2)
+    assert problems(catalog([thursday], FORKED, {3: fork(1, 7.5) + fork(2, 9)})) == {}
+
+
+@pytest.mark.parametrize(
+    ("missing", "kind", "text"),
+    [
+        (["base.tar", "16385.tar"], "incomplete", "base.tar, 16385.tar of backup 'monday' is missing"),
+        (["backup_manifest"], "incomplete", "backup_manifest of backup 'monday' is missing"),
+        (["pg_wal.tar"], "wal", "pg_wal.tar of backup 'monday' is missing"),
+    ],
+)
+def test_a_backup_without_its_files_cannot_be_used(missing: list[str], kind: str, text: str) -> None:
+    subject = replace(catalog([MONDAY], WHOLE), incomplete={"monday": missing})
+    assert named(subject) == [{"kind": kind, "subject": "monday", "text": text}]
+    assert list(problems(subject)) == ["monday"]
+
+
+def test_a_backup_that_was_never_finished_is_named() -> None:
+    subject = replace(catalog([], {}), incomplete={".tuesday.partial": ["backup.json"]})
+    assert named(subject) == [
+        {
+            "kind": "incomplete",
+            "subject": ".tuesday.partial",
+            "text": "a backup was begun in .tuesday.partial and is not finished: it has no backup.json",
+        }
+    ]
+
+
+def chain(*links: tuple[str, str | None]) -> Catalog:
+    return catalog([backup(label, 30, 3, parent=parent) for label, parent in links], WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("subject", "texts"),
+    [
+        (chain(("a", None), ("b", "a"), ("c", "b")), {}),
+        (chain(("b", "a")), {"b": "backup 'b' needs 'a', which is missing"}),
+        (
+            chain(("c", "b"), ("b", "a")),
+            {"c": "backup 'c' needs 'a', which is missing", "b": "backup 'b' needs 'a', which is missing"},
+        ),
+        (
+            chain(("a", "b"), ("b", "a")),
+            {"a": "backup 'a' needs 'a', which needs it in turn", "b": "backup 'b' needs 'b', which needs it in turn"},
+        ),
+        (
+            replace(chain(("a", None), ("b", "a"), ("x", None)), incomplete={"a": ["base.tar"]}),
+            {
+                "a": "base.tar of backup 'a' is missing",
+                "b": "backup 'b' needs 'a', which cannot be used: base.tar of backup 'a' is missing",
+            },
+        ),
+    ],
+)
+def test_a_chain_is_as_good_as_its_weakest_link(subject: Catalog, texts: dict[str, str]) -> None:
+    assert {label: defect.text for label, defect in problems(subject).items()} == texts
+
+
+def test_a_gap_within_a_backup_is_named_and_its_own_wal_makes_up_for_it() -> None:
+    long = backup("long", 90, 9, start_lsn=Lsn(4 * SIZE + 40))
+    subject = catalog([long], without(6, 7))
+    assert named(subject) == [
+        {
+            "kind": "wal",
+            "subject": "long",
+            "text": "2 segments from 000000010000000000000006 on are missing from the archive between start and end of "
+            "backup 'long'; only its own copy is left",
+        }
+    ]
+    assert problems(subject) == {}
+
+
+def test_a_damaged_segment_is_named() -> None:
+    subject = catalog([TUESDAY], WHOLE)
+    found = windows(subject, wal_of((1, commit(6.75, 61)), damaged={(1, 7): "invalid magic number 0000"}))
+    assert [asdict(defect) for defect in defects(subject, {}, found)] == [
+        {
+            "kind": "wal",
+            "subject": "000000010000000000000007",
+            "text": "segment 000000010000000000000007 is damaged: invalid magic number 0000",
+        }
+    ]
