@@ -71,7 +71,7 @@ class Track:
     def speed_text(self) -> str:
         """Say how fast it goes and how long it will take, as far as that is known, each after a comma."""
         rate = "" if self.rate is None else f", {size_text(self.rate)}/s"
-        return rate if self.remaining is None else f"{rate}, {duration_text(self.remaining)} left"
+        return f"{rate}, {duration_text(self.remaining)} left" if self.remaining else rate
 
 
 def size_text(size: float) -> str:

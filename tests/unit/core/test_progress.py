@@ -72,6 +72,7 @@ def test_two_looks_at_the_same_moment_say_nothing_about_a_rate() -> None:
         (track(0, 10 * MB), ", 2 MB/s, 45 s left"),
         (track(0, 10 * MB, end=None), ", 2 MB/s"),
         (track(10 * MB, 10 * MB), ", 0 B/s"),
+        (track(0, 100 * MB), ", 20 MB/s"),
     ],
 )
 def test_what_is_not_known_is_not_said(seen: Track, text: str) -> None:
