@@ -115,7 +115,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     observe_identity,
-    own_record,
+    read_record,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
@@ -159,7 +159,7 @@ def identity_of(task: Task, known: Identity | None) -> Identity:
         task.data_directory, task.bin_directory(None if known is None else known.major), task.runner
     )
     if seen is not None:
-        check_detached(task.data_directory, own_record(task.data_directory), seen.system_identifier)
+        check_detached(task.data_directory, read_record(task.data_directory), seen.system_identifier)
     identity = seen or known
     if identity is None:
         raise Error(

@@ -219,7 +219,7 @@ startable:
   type: bool
 source:
   description: The cluster that a clone is restored from, or null.
-  returned: always
+  returned: O(state=staged), O(state=restored) and O(state=detached)
   type: str
 system_identifier:
   description: The clone's own system identifier, or null in check mode before it has one.

@@ -367,3 +367,21 @@ def test_a_clone_on_another_machine(lost: Source, modules: Modules) -> None:
         clone.run("postgres_server", state="started", config_file=own / "postgresql.conf")
         clone.wait_for_target()
         assert clone.cluster.value(SUM).startswith("3500:")
+
+
+def test_a_clone_whose_switch_is_killed_again_and_again_gets_there(source: Source, clone: Clone) -> None:
+    earlier = clone.sandbox.directory(clone.cluster.data_directory)
+    clone.run("pitr_restore", state="staged", **clone.wanted)
+    kills = 0
+    while (
+        killing.run_and_kill(clone.modules, "pitr_restore", 1, **clone.options, **clone.wanted, state="restored")
+        is None
+    ):
+        kills += 1
+        assert clone.fail("pitr_restore", state="detached")
+    assert kills > 2
+    assert earlier.is_dir()
+    clone.run("postgres_server", state="started")
+    clone.wait_for_target()
+    assert clone.cluster.value(SUM) == source.expected
+    assert clone.cluster.value("SHOW archive_mode") == "off"

@@ -62,7 +62,7 @@ def check_source(source: str | None, cluster: str, settings: Collection[str]) ->
 
 def is_attached(record: RestoreRecord | None, identifier: str | None) -> bool:
     """Tell whether a directory is that of a clone which still has its source's system identifier."""
-    return record is not None and record.source is not None and identifier not in (None, record.identity)
+    return record is not None and record.source is not None and identifier == record.system_identifier
 
 
 def check_detached(path: str, record: RestoreRecord | None, identifier: str) -> None:

@@ -25,7 +25,7 @@ from .._core.plan_detach import Clone, check_down, plan_detach
 from .._core.plan_repository import check_owner
 from .._host.apply import Host
 from .._host.clone import check_step, has_copied_configuration, own_configuration, tablespace_places, unusable
-from .._host.cluster import missing_configuration, observe_directory, own_record
+from .._host.cluster import missing_configuration, observe_directory, read_record
 from .._host.identity import generate, held, observe_clone, read_identifier
 from .._host.processes import real_path
 from .._host.repository import known_major, require
@@ -89,7 +89,7 @@ def with_configuration_checked(task: Task, request: RestoreRequest, directory: D
 def require_own(task: Task) -> None:
     """Refuse to archive from a clone that has its source's identity, or with pgark-wal for another cluster."""
     identifier = read_identifier(task.data_directory)
-    check_detached(task.data_directory, own_record(task.data_directory), identifier)
+    check_detached(task.data_directory, read_record(task.data_directory), identifier)
     if task.options["program"] and not task.check_mode:
         check_owner(task.layout, require(task.layout), identifier)
 

@@ -596,7 +596,7 @@ def check_origin(archive: Archive, source: Source) -> None:
 
 
 def check_no_clone(name: str, data: str, identifier: int) -> None:
-    """Refuse what a restore from another cluster's backup has made, until the module pitr_restore has detached it."""
+    """Refuse what a restore from another cluster's backup has made, and copies of it, until it has been detached."""
     try:
         fd = open_regular(os.path.join(data, "pgark_restore.json"), READ)
     except FileNotFoundError:
@@ -608,8 +608,7 @@ def check_no_clone(name: str, data: str, identifier: int) -> None:
     import json
 
     record = json.loads(text)
-    here = os.stat(data).st_ino == record["inode"]  # else it came along when the directory was copied
-    if here and record.get("source") and record.get("identity") != str(identifier):
+    if record.get("source") and record.get("system_identifier") == str(identifier):
         raise Refused(
             f"{name} is of a clone of {record['source']}, expected a cluster with an identity of its own."
             f" HINT: stop the server, and run pitr_restore with state: detached"

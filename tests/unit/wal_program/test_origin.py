@@ -40,7 +40,7 @@ def data_directory(pg_wal: Path, identifier: int = SYSTEM_IDENTIFIER, **record: 
     (data / "global").mkdir()
     (data / "global" / "pg_control").write_bytes(struct.pack("=Q", identifier).ljust(8192, b"\1"))
     if record:
-        written = {"inode": data.stat().st_ino, "target": {"kind": "latest"}, "source": None, "identity": None} | record
+        written = {"target": {"kind": "latest"}, "source": None, "system_identifier": str(SYSTEM_IDENTIFIER)} | record
         (data / "pgark_restore.json").write_text(json.dumps(written, indent=2, sort_keys=True))
     return data
 
@@ -84,10 +84,9 @@ def test_a_clone_whose_identity_is_only_noted_pushes_nothing(repository: Reposit
     "record",
     [
         {"source": None},
-        {"source": "db1", "identity": str(SYSTEM_IDENTIFIER)},
-        {"source": "db1", "inode": 1},
+        {"source": "db1", "system_identifier": "73", "identity": str(SYSTEM_IDENTIFIER)},
     ],
-    ids=["restored in place", "detached", "copied from a clone with its record"],
+    ids=["restored in place", "detached"],
 )
 def test_other_records_of_restores_are_in_nobodys_way(
     record: dict[str, Any], repository: Repository, pg_wal: Path, name: str
