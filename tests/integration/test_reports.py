@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import parse_time
+from tests.support.documents import commands
 from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks, Run, tasks
 from tests.support.postgres import Cluster, versions
@@ -38,7 +39,6 @@ KOLKATA = {"TZ": "Asia/Kolkata"}
 JSON = {"ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+05:30)")
 ANSWER = re.compile(r"(?ms)^TASK \[(?P<task>[^\n]*)\] \*+$(?:(?!^TASK).)*?^ok: \[berlin\] => (?P<result>\{\n.*?^\})")
-COMMAND = re.compile(r"(?m)^\$ ansible-playbook playbooks/(\w+)\.yml ?(.*)$")
 
 
 @dataclass
@@ -211,6 +211,14 @@ def test_the_windows_are_those_of_the_module(fleet: Fleet, asked: tuple[Run, Any
         assert since - begin < timedelta(seconds=1) > end - until
 
 
+def test_the_written_times_of_a_window_can_be_asked_for(fleet: Fleet, asked: tuple[Run, Any, Any]) -> None:
+    written = MOMENT.findall(of(below(printed(asked[0]), "host"), "berlin"))
+    for number, window in enumerate(fleet.info("berlin")["windows"]):
+        for moment in written[4 * number : 4 * number + 4]:
+            answer = fleet.info("berlin", target_time=moment, target_timeline=str(window["timeline"]))
+            assert answer["reachable"], answer["reason"]
+
+
 def test_both_timelines_have_a_window_that_says_why_it_ends(fleet: Fleet, asked: tuple[Run, Any, Any]) -> None:
     windows = fleet.info("berlin")["windows"]
     assert {window["timeline"] for window in windows} == {1, 2}
@@ -297,11 +305,10 @@ def test_as_json_every_line_is_a_line(fleet: Fleet) -> None:
 
 
 def test_the_commands_of_the_documentation_work(fleet: Fleet) -> None:
-    page = (CHECKOUT / "docs/windows-and-timelines.md").read_text(encoding="utf-8")
-    commands = COMMAND.findall(page)
-    assert len(commands) > 2
-    for playbook, arguments in commands:
-        run = fleet.run("berlin", playbook=playbook, arguments=shlex.split(arguments))
+    typed = commands("windows-and-timelines.md", {"2026-09-17T14:45:00Z": fleet.targets["abandoned"]})
+    assert len(typed) > 2
+    for _program, playbook, *arguments in typed:
+        run = fleet.run("berlin", playbook=Path(playbook), arguments=arguments)
         assert printed(run)[-1] == "1 host, 1 with a recovery window"
 
 

@@ -28,6 +28,7 @@ WIDTH = 100
 # What a text has to the right of other columns in any case, so that it does not become a column itself.
 _ROOM = 70
 _SECOND = timedelta(seconds=1)
+_TICK = timedelta(microseconds=1)
 _HEADINGS = ("timeline", "from", "until", "length", "backups")
 _RIGHT = ("timeline", "backups")
 # Up to the moments; what follows them in the second line of a window is text.
@@ -114,7 +115,7 @@ def _table(fleet: Fleet, clock: Clock) -> list[str]:
 
 def _cells(window: Result, clock: Clock) -> tuple[Sequence[str], Sequence[str], str]:
     """Give a window's two lines in columns, and why it ends, which stands to the right in the second one."""
-    moments = whole_seconds(parse_time(window["since"]), parse_time(window["until"]))
+    moments = askable(parse_time(window["since"]), parse_time(window["until"]))
     length = duration_text(window["seconds"]) if window["seconds"] else "a moment"
     row = (str(window["timeline"]), *map(clock.utc, moments), length, str(len(window["backups"])))
     return row, ("", *map(clock.local, moments), "", ""), window["ends"]
@@ -125,10 +126,14 @@ def _nothing(result: Result) -> str:
     return f"nothing: {_count(len(result['backups']), 'backup')}, and no window" if unknown is None else unknown
 
 
-def whole_seconds(since: datetime, until: datetime) -> tuple[datetime, datetime]:
-    """Narrow a stretch of time to whole seconds, so that what is written lies in it; one without any is left alone."""
-    begin, end = (since + _SECOND - timedelta(microseconds=1)).replace(microsecond=0), until.replace(microsecond=0)
-    return (begin, end) if begin <= end else (since, until)
+def askable(since: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """Narrow a window to moments that can be asked for, to whole seconds if there are any in it.
+
+    Recovery to a time needs a later transaction, so the end of a window is none of them.
+    """
+    last = max(since, until - _TICK)
+    begin, end = (since + _SECOND - _TICK).replace(microsecond=0), last.replace(microsecond=0)
+    return (begin, end) if begin <= end else (since, last)
 
 
 def _line(host: str, cells: Sequence[str], width: int, lengths: Sequence[int]) -> str:

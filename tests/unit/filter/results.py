@@ -59,8 +59,8 @@ def unreachable(reason: str) -> dict[str, Any]:
     return {"reachable": False, "reason": reason, "warnings": [], **nothing}
 
 
-LONG = window("2026-09-01T01:15:01.000000Z", "2026-09-14T02:00:00.000000Z", 13 * 86400, "monday", "tuesday")
-SHORT = window("2026-09-14T01:15:01.000000Z", "2026-09-14T02:00:00.000000Z", 2699.0, "monday")
+LONG = window("2026-09-01T01:15:01.000000Z", "2026-09-14T02:00:00.750000Z", 13 * 86400, "monday", "tuesday")
+SHORT = window("2026-09-14T01:15:01.000000Z", "2026-09-14T02:00:00.250000Z", 2699.25, "monday")
 GAP = {"kind": "gap", "subject": "000000010000000000000005", "text": "segment 000000010000000000000005 is missing"}
 FLEET = {
     "berlin": found(LONG),
@@ -95,12 +95,16 @@ DRAWN = {
             ends="segment 0000000100000000000000A2 is the last one",
         ),
         window(
-            MONDAY, "2026-09-15T09:11:31Z", 115849.5, timeline=2, ends="segment 000000010000000000000037 is missing"
+            MONDAY,
+            "2026-09-15T09:11:31.750000Z",
+            115850.25,
+            timeline=2,
+            ends="segment 000000010000000000000037 is missing",
         ),
         window(
             WEDNESDAY,
-            "2026-09-17T18:00:03Z",
-            147559.75,
+            "2026-09-17T18:00:03.250000Z",
+            147560.0,
             "wednesday",
             timeline=2,
             ends="the server is running, and writes segment 0000000200000000000000A9",
@@ -120,7 +124,7 @@ DRAWN = {
     "lagos": found(
         window(
             "2026-09-10T01:01:12.000000Z",
-            "2026-09-17T17:58:40Z",
+            "2026-09-17T17:58:40.000001Z",
             665848.0,
             *map(str, range(8)),
             ends="segment 00000001000000040000001C is the last one",

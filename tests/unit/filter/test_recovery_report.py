@@ -15,9 +15,9 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.pgark.postgres.plugins.filter import recovery_report, target_problem
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fleet_report import (
     WIDTH,
+    askable,
     asked_target,
     fleet_report,
-    whole_seconds,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target, parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
@@ -134,30 +134,32 @@ def test_local_times_are_told_apart_when_the_clocks_go_back(clock: str) -> None:
 def test_what_is_written_is_a_target_time() -> None:
     written = [word for row in fleet_report({"berlin": found(LONG)}, None, NOW, in_berlin)[3:5] for word in row.split()]
     moments = [parse_time(word) for word in written if "T" in word]
-    assert moments[:2] == moments[2:] == [parse_time(LONG["since"]), parse_time(LONG["until"])]
+    assert moments[:2] == moments[2:] == [parse_time(LONG["since"]), parse_time("2026-09-14T02:00:00Z")]
 
 
 @pytest.mark.parametrize(
     ("since", "until", "written"),
     [
         ("00.000001", "05.999999", ("01", "05")),
-        ("00.000000", "05.000000", ("00", "05")),
-        ("00.000001", "01.000000", ("01", "01")),
-        ("00.100000", "00.900000", ("00.100000", "00.900000")),
-        ("00.900000", "01.100000", ("01", "01")),
-        ("59.900000", "59.950000", ("59.900000", "59.950000")),
+        ("00.000000", "05.000001", ("00", "05")),
+        ("00.000000", "05.000000", ("00", "04")),
+        ("00.000001", "01.000001", ("01", "01")),
+        ("00.000001", "01.000000", ("00.000001", "00.999999")),
+        ("00.100000", "00.900000", ("00.100000", "00.899999")),
+        ("59.900000", "59.950000", ("59.900000", "59.949999")),
+        ("07.500000", "07.500000", ("07.500000", "07.500000")),
     ],
 )
 def test_moments_are_rounded_into_the_window(since: str, until: str, written: tuple[str, str]) -> None:
     def moment(seconds: str) -> datetime:
         return parse_time(f"2026-09-14T02:00:{seconds}Z")
 
-    assert whole_seconds(moment(since), moment(until)) == tuple(map(moment, written))
+    assert askable(moment(since), moment(until)) == tuple(map(moment, written))
 
 
 def test_a_second_that_is_rounded_up_carries_over() -> None:
     last = parse_time("2026-12-31T23:59:59.5Z")
-    assert whole_seconds(last, last + timedelta(days=1))[0] == parse_time("2027-01-01T00:00:00Z")
+    assert askable(last, last + timedelta(days=1))[0] == parse_time("2027-01-01T00:00:00Z")
 
 
 TARGETS = {
