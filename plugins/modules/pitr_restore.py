@@ -247,8 +247,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     plan_staging,
     plan_switch,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_settings import recovery_overrides
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Parts
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command, recovery_overrides
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import read_manifest

@@ -118,7 +118,7 @@ def perform(task: Task) -> Result:
     programs = "" if actions in ((), ("stop",)) else task.bin_directory()
     control = ServerControl(real, programs, log_file, task.options["config_file"], task.options["timeout"], task.runner)
     if not task.check_mode:
-        with quoting_log(real, log_file):
+        with quoting_log(real, log_file, task.options["config_file"]):
             for action in actions:
                 control.carry_out(action, task.options["mode"])
     before = "stopped" if pid is None else "running"
@@ -133,7 +133,7 @@ def perform(task: Task) -> Result:
 def available(task: Task) -> Result:
     """Wait for a connection; in check mode nothing was started that could be waited for."""
     if not task.check_mode:
-        with quoting_log(task.data_directory, task.options["log_file"]):
+        with quoting_log(task.data_directory, task.options["log_file"], task.options["config_file"]):
             wait_available(task.data_directory, task.connection, task.options["timeout"])
     return {"pid": find_postmaster(task.data_directory)}
 

@@ -199,7 +199,8 @@ def check(server: Server, options: Mapping[str, Any], progress: Progress) -> Non
     if failures:
         raise Error(
             f"what came back is not what was expected: {'; '.join(failures)}",
-            "the server stays as it is; choose another target, or promote with state: promoted and without checks",
+            "the server stays as it is; pitr_restore.yml with another target tries again, pitr_finalize.yml promotes "
+            "it all the same, and pitr_rollback.yml puts the data from before back",
         )
 
 

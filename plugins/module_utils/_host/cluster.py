@@ -13,6 +13,7 @@ from typing import Any
 
 from .._core.catalog import Identity
 from .._core.data_directory import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord, Room
+from .._core.recovery_settings import quoted_settings
 from .._errors import CommandFailed, Error
 from .files import free_bytes, read_json, tree_size, write_json
 from .processes import find_postmaster
@@ -198,10 +199,35 @@ def _collected_log(data_directory: str) -> str | None:
 
 
 @contextmanager
-def quoting_log(data_directory: str, log_file: str | None) -> Iterator[None]:
-    """Add the server's last words to an error."""
+def quoting_log(data_directory: str, log_file: str | None, config_file: str | None = None) -> Iterator[None]:
+    """Add the server's last words to an error, the settings that they are about, and the way back from a restore."""
     try:
         yield
     except CommandFailed as error:
         log = server_log(data_directory, log_file)
-        raise CommandFailed(f"{error.message}\nthe server's log ends with:\n{log}", error.hint) from None
+        files = [config_file or f"{data_directory}/postgresql.conf", f"{data_directory}/postgresql.auto.conf"]
+        about = quoted_settings(log, [_text(path) for path in files])
+        named = "".join(f"\nthis is about the setting {name} = '{value}'" for name, value in about.items())
+        hint = "; ".join(filter(None, [error.hint, way_back(data_directory)])) or None
+        raise CommandFailed(f"{error.message}\nthe server's log ends with:\n{log}{named}", hint) from None
+
+
+def way_back(data_directory: str) -> str | None:
+    """Say how a restore is undone that nobody has promoted yet; None where there is none."""
+    if not os.path.exists(f"{data_directory}/recovery.signal"):
+        return None
+    try:
+        record = own_record(data_directory)
+    except Error:
+        return None
+    if record is None or record.undo_directory is None:
+        return None
+    return f"the data from before the restore is untouched in {record.undo_directory}; pitr_rollback.yml puts it back"
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.data_directory import RestoreRecord
-from .._core.settings import RECOVERY_SETTINGS
+from .._core.recovery_settings import RECOVERY_SETTINGS
 from .._core.wal import Lsn, TimelinePath
 from .._errors import Error
 from .cluster import write_record

@@ -15,7 +15,7 @@ from .._core.settings import too_small_for_replay
 from .._core.target import format_time
 from .._core.wal import SegmentName
 from .._errors import Error, ServerUnavailable
-from .cluster import server_log
+from .cluster import server_log, way_back
 from .files import read_json
 from .processes import find_postmaster, startup_progress
 from .runner import CommandRunner
@@ -141,12 +141,9 @@ class Watch:
         """Quote the end of the server's log."""
         return f"its log ends with:\n{server_log(self.data_directory, self.log_file)}"
 
-    @staticmethod
-    def _hint() -> str:
-        return (
-            "after a restore, the replaced data is untouched in the previous directory; when recovery ended before "
-            "the target, choose an earlier target_time or target=latest"
-        )
+    def _hint(self) -> str:
+        other = "when recovery ended before the target, choose an earlier target_time or target=latest"
+        return "; ".join(filter(None, [way_back(self.data_directory), other]))
 
 
 def run_checks(server: Server, checks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from .._core.data_directory import HELD_CONTROL, RECORD, RestoreRecord
 from .._core.layout import Layout
 from .._core.manifest import Manifest
-from .._core.settings import automatic_value, recovery_configuration
+from .._core.recovery_settings import automatic_value, recovery_configuration
 from .._core.wal import SegmentName, classify
 from .._errors import CommandFailed, Error
 from .backup import opened, read_manifest, sha256_of, tar_files
