@@ -16,7 +16,7 @@ description:
   - V(restored) saves the WAL that only the old data directory holds, renames that to the previous directory, and
     renames the staging directory to the data directory. C(global/pg_control) is put in place last, so nothing
     half-done can start.
-  - V(rolled_back) undoes a restore, whether it was promoted, is paused, has failed or was interrupted: the data that it
+  - V(rolled_back) undoes a restore, whether it was promoted, is paused, has failed or was interrupted; the data that it
     replaced is renamed to the data directory again, as it was, and the restored data is kept under another name. The
     server must be down.
   - Each state can be run again after it was interrupted. A restore that is in place already (same target, backup and
