@@ -124,7 +124,10 @@ def test_archiving_is_not_set_up_with_what_is_not_the_clusters_own(source: Sourc
 
 
 def test_a_detached_clone_has_archive_and_backups_of_its_own(source: Source, clone: Clone) -> None:
-    clone.become_a_cluster()
+    wanted = {"target_time": None, "target": "latest"}
+    clone.become_a_cluster(**wanted)
+    assert clone.run("pitr_restore", state="staged", **clone.wanted | wanted)["in_place"]
+    assert not clone.run("recovery", state="promoted")["changed"]
     assert clone.enable()["verified_segment"]
     wait_until((clone.wal / "00000002.history").exists, message="the timeline's history to be archived")
     clone.run("base_backup", label="own")
@@ -269,6 +272,7 @@ def test_what_cannot_become_a_clone_is_refused_and_left_as_it_is(source: Source,
     assert "which is the cluster itself" in clone.refused(cluster=source.cluster.name)
     assert "holds nothing of a cluster 'nobody'" in clone.refused(source_cluster="nobody")
     assert "names archive_mode" in clone.refused(settings={"archive_mode": "on"})
+    assert "'work mem' is not the name of a setting" in clone.refused(settings={"work mem": "4MB"})
     assert "has no tablespace; it has: " in clone.refused(tablespace_mapping={"/srv/typo": "/srv/new"})
     assert "would be in the data directory" in clone.refused(
         tablespace_mapping={str(source.tablespace): f"{clone.cluster.data_directory}/fast"}

@@ -78,9 +78,9 @@ class Clone(Recoverable):
         """Give the clone, which is stopped, a system identifier of its own."""
         return self.run("pitr_restore", state="detached", **options)
 
-    def become_a_cluster(self) -> dict[str, Any]:
+    def become_a_cluster(self, **options: Any) -> dict[str, Any]:
         """Do all that makes a clone a cluster of its own, which is running."""
-        self.clone()
+        self.clone(**options)
         self.run("postgres_server", state="stopped")
         detached = self.detach()
         self.run("postgres_server", state="started")

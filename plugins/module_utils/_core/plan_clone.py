@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from .plan_restore import check_directory
 from .restore_steps import FinishStaging
 
 _LIBRARY_SINCE = 15
+_SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?", re.ASCII)
 # What would reach for what belongs to the source: its archive, its primary, its subscriptions' publishers. And a commit
 # would wait for the source's synchronous standbys.
 _KEPT = {
@@ -112,12 +114,21 @@ def clone_settings(major: int, extra: Mapping[str, str], inside: Mapping[str, st
     source, because it lies in the data directory (None: it has a configuration of its own).
     """
     fixed = {**_KEPT, **({"archive_library": ""} if major >= _LIBRARY_SINCE else {})}
-    for name in sorted({name.lower() for name in extra} & set(fixed)):
-        raise InvalidValue(
-            f"settings names {name}, which is '{fixed[name]}' in a clone until it has an identity of its own",
-            "change it afterwards; setup_archiving.yml turns archiving on again",
-        )
+    for name, value in extra.items():
+        _check_setting(name, value, fixed)
     return {**({} if inside is None else {"external_pid_file": "", **inside}), **extra, **fixed}
+
+
+def _check_setting(name: str, value: str, fixed: Mapping[str, str]) -> None:
+    if not _SETTING.fullmatch(name):
+        raise InvalidValue(f"settings: {name!r} is not the name of a setting")
+    if "\n" in value or "\r" in value:
+        raise InvalidValue(f"settings: the value of {name} has a line break, which a configuration file cannot hold")
+    if name.lower() in fixed:
+        raise InvalidValue(
+            f"settings names {name.lower()}, which is '{fixed[name.lower()]}' in a clone",
+            "change it when the clone has been detached; setup_archiving.yml turns archiving on again",
+        )
 
 
 def check_effective(effective: str, step: CheckConfiguration) -> None:

@@ -143,6 +143,21 @@ def test_archiving_cannot_be_given_to_a_clone(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("work mem", "4MB", "'work mem' is not the name of a setting"),
+        ("x = 1\narchive_mode", "on", "is not the name of a setting"),
+        ("", "on", "'' is not the name of a setting"),
+        ("work_mem", "4MB'\narchive_mode = 'on", "the value of work_mem has a line break"),
+    ],
+)
+def test_what_would_be_more_than_a_setting_is_refused(name: str, value: str, message: str) -> None:
+    with pytest.raises(InvalidValue, match=message):
+        clone_settings(17, {name: value}, None)
+    assert clone_settings(17, {"auto_explain.log_min_duration": "1s"}, None)["auto_explain.log_min_duration"] == "1s"
+
+
+@pytest.mark.parametrize(
     ("directory", "written"),
     [
         (None, {"port": "5433"}),
