@@ -70,7 +70,9 @@ class WalReader:
                 yield Seen(last, known)
                 last -= 1
                 continue
-            low = max(first, last - count + 1)
+            low = last
+            while low > max(first, last - count + 1) and self._recall(stretch, low - 1) is None:
+                low -= 1
             yield from self._look(stretch, low, last)
             last, count = low - 1, min(2 * count, largest)
 
