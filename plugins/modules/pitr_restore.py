@@ -225,6 +225,16 @@ system_identifier:
   description: The clone's own system identifier, or null in check mode before it has one.
   returned: O(state=detached)
   type: str
+segments:
+  description: How many segments of WAL are to be replayed; null where nothing is left to stage.
+  returned: O(state=staged) and O(state=restored)
+  type: int
+  sample: 42
+estimate:
+  description: About how long the restore takes, for a person to read; null where nothing is left to stage.
+  returned: O(state=staged) and O(state=restored)
+  type: str
+  sample: "about 52 s, in the last 42 s of which no server takes writes: it replays 100 segments of WAL"
 steps:
   description: What was done, or in check mode would be done.
   returned: always
@@ -235,10 +245,12 @@ steps:
 from collections.abc import Mapping
 from contextlib import nullcontext
 from datetime import datetime, timezone
+from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
+from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
@@ -294,12 +306,13 @@ def perform(task: Task) -> Result:
         directory = observe_directory(task.data_directory, bin_directory, task.runner)
         check_not_under_way(directory)
         check_clone_directory(directory, catalog.identity, request.source, options["force"])
-        plan = with_program(task, plan_state(task, catalog, directory, request))
+        wanted, choice = plan_state(task, catalog, directory, request)
+        plan = with_program(task, wanted)
         task.apply(
             plan, Host(task.runner, bin_directory=bin_directory, wal_program=options["program"], layout=task.layout)
         )
         after = observe_directory(task.data_directory, bin_directory, task.runner)
-    return result(plan, request, after)
+    return {**result(plan, request, after), **outlook(choice, catalog)}
 
 
 def with_program(task: Task, plan: Plan) -> Plan:
@@ -307,17 +320,19 @@ def with_program(task: Task, plan: Plan) -> Plan:
     return plan_program(observe_program(task.options["program"])).then(plan) if plan.changed else plan
 
 
-def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest) -> Plan:
-    """Plan the state that is asked for."""
+def plan_state(
+    task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest
+) -> tuple[Plan, Choice | None]:
+    """Plan the state that is asked for, and where there is something to stage, tell how the target is reached."""
     options, layout = task.options, task.layout
     if options["state"] == "restored":
         missing = missing_configuration(options["config_directory"], directory.real_path)
         if directory.staged is not None:
             check_clone(task, directory, directory.staged.backup)
         plan = plan_switch(directory, request, layout, missing)
-        return with_configuration_checked(task, request, directory, plan)
+        return with_configuration_checked(task, request, directory, plan), None
     if request.staged(directory) or (request.in_place(directory) and not options["force"]):
-        return Plan()
+        return Plan(), None
     now = datetime.now(timezone.utc)
     choice = survey(task, catalog, directory, request, now)
     check_clone(task, directory, choice.backup.label)
@@ -327,7 +342,7 @@ def plan_state(task: Task, catalog: Catalog, directory: DataDirectory, request: 
     kept = kept_settings(task, catalog.identity, directory)
     how = recovery(task, request, choice, kept)
     plan = plan_staging(directory, choice, request, layout, how, parts, new_stamp(directory, now))
-    return with_configuration_checked(task, request, directory, plan)
+    return with_configuration_checked(task, request, directory, plan), choice
 
 
 def recovery(task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[str, str]) -> Recovery:
@@ -365,6 +380,15 @@ def result(plan: Plan, request: RestoreRequest, after: DataDirectory) -> Result:
         previous_directory=None if record is None else record.previous_directory,
         source=request.source,
     )
+
+
+def outlook(choice: Choice | None, catalog: Catalog) -> dict[str, Any]:
+    """Report what is ahead, and what a person should read before going on."""
+    if choice is None:
+        return {"segments": None, "estimate": None}
+    size = choice.backup.size
+    estimate = restore_text(size, choice.segments, catalog.identity.wal_segment_size)
+    return {"segments": choice.segments, "estimate": estimate, "warnings": list(choice.warnings)}
 
 
 def main() -> None:

@@ -31,7 +31,10 @@ def load(*parts: str) -> Any:
 
 
 def options(role: str) -> dict[str, Any]:
-    return dict(load("roles", role, "meta/argument_specs.yml")["argument_specs"]["main"].get("options", {}))
+    """Give the options of all entry points; of one that several have, the specification for `main` counts."""
+    entries = dict(load("roles", role, "meta/argument_specs.yml")["argument_specs"])
+    main = entries.pop("main")
+    return {name: option for entry in (*entries.values(), main) for name, option in entry.get("options", {}).items()}
 
 
 def defaults(role: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ An estimate answers "minutes or hours?". What a machine really does is shown by 
 
 from __future__ import annotations
 
+from .progress import duration_text
+
 _MB = 2**20
 # What the benchmark `restore` measured, rounded down; docs/benchmarks describes the machine.
 STAGING_BYTES_PER_SECOND = 100 * _MB
@@ -41,3 +43,15 @@ def restore_seconds(size: int, segments: int, segment_size: int = 16 * _MB) -> f
     52.0
     """
     return staging_seconds(size) + SWITCH_SECONDS + replay_seconds(segments, segment_size)
+
+
+def restore_text(size: int, segments: int, segment_size: int = 16 * _MB) -> str:
+    """Say how long a restore takes, and for how long of it no server is there.
+
+    >>> restore_text(1000 * 2**20, 100)
+    'about 52 s, in the last 42 s of which no server takes writes: it replays 100 segments of WAL'
+    """
+    down = duration_text(SWITCH_SECONDS + replay_seconds(segments, segment_size))
+    replayed = "1 segment" if segments == 1 else f"{segments} segments"
+    whole = duration_text(restore_seconds(size, segments, segment_size))
+    return f"about {whole}, in the last {down} of which no server takes writes: it replays {replayed} of WAL"
