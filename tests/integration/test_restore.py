@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 
 from tests.support.recoverable import Recoverable
 from tests.support.snapshots import tree
@@ -80,6 +81,56 @@ def test_configuration_outside_the_data_directory_comes_back_when_it_is_missing(
     recoverable.run("postgres_server", state="started", **outside)
     recoverable.wait_for_target()
     assert cluster.value(SUM) == expected
+
+
+def test_a_server_that_recovers_is_closed_to_the_network_and_clean_afterwards(recoverable: Recoverable) -> None:
+    """Although hot_standby is off in its configuration, it pauses at the target, where it can be looked at."""
+    subject, cluster = recoverable, recoverable.cluster
+    cluster.sql("ALTER SYSTEM SET listen_addresses = 'localhost'")
+    with (cluster.data_directory / "postgresql.conf").open("a") as configuration:
+        configuration.write("hot_standby = off\narchive_cleanup_command = 'touch called'\n")
+    cluster.restart()
+    moment, expected = write_history(subject)
+    subject.switch()
+    target = {"target_time": moment, "program": subject.program}
+    subject.run("pitr_restore", state="staged", **target)
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="restored", **target)
+    subject.run("postgres_server", state="started")
+    assert subject.wait_for_target()["paused"]
+    assert cluster.value(SUM) == expected
+    assert not listens(cluster.port)
+    for check_mode in (True, False):
+        promoted = subject.modules.run("recovery", check_mode=check_mode, state="promoted", **subject.options)
+        assert (promoted["changed"], promoted["restart_required"]) == (True, True)
+    again = subject.run("recovery", state="promoted")
+    assert (again["changed"], again["restart_required"]) == (False, True)
+    subject.run("postgres_server", state="restarted")
+    assert listens(cluster.port)
+    check_clean(subject)
+
+
+def check_clean(subject: Recoverable) -> None:
+    """Nothing of the recovery is left in a server that was restarted, and what is changed from now on stays."""
+    cluster = subject.cluster
+    again = subject.run("recovery", state="promoted")
+    assert (again["changed"], again["restart_required"]) == (False, False)
+    assert cluster.value("SHOW hot_standby") == "off"
+    assert not cluster.sql("SELECT name FROM pg_settings WHERE pending_restart")
+    written = cluster.sql("SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf'")
+    assert ("listen_addresses", "localhost") in written
+    assert not {
+        name for name, _value in written if name.startswith(("recovery_", "restore_", "hot_", "archive_cleanup"))
+    }
+    assert not (cluster.data_directory / "called").exists()
+    cluster.sql("ALTER SYSTEM SET listen_addresses = ''")
+    assert not subject.run("recovery", state="promoted")["changed"], "what somebody writes later is left alone"
+
+
+def listens(port: int) -> bool:
+    """Tell whether anybody takes connections on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_latest_restores_all_that_was_archived(recoverable: Recoverable) -> None:

@@ -56,7 +56,7 @@ def refused(subject: Recoverable, **parameters: object) -> str:
 
 
 def test_what_cannot_be_restored_is_refused_before_anything_is_touched(
-    backed_up: tuple[Recoverable, str], sandbox: Sandbox, modules: Modules
+    backed_up: tuple[Recoverable, str], sandbox: Sandbox
 ) -> None:
     subject, moment = backed_up
     assert "write T between date and time" in refused(subject, target_time=moment[:10])
@@ -65,7 +65,7 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_touched(
     early = refused(subject, target_time="2001-01-01T00:00:00Z")
     assert "the earliest moment that can be restored is" in early
     assert "the repository has: '" in refused(subject, target_time=moment, backup_label="nosuch")
-    assert "00000009.history" in refused(subject, target_time=moment, target_timeline="9")
+    assert "nothing of timeline 9" in refused(subject, target_time=moment, target_timeline="9")
     nowhere = sandbox.directory(subject.cluster.home / "something else")
     (nowhere / "precious").write_text("not a cluster")
     assert "is not a PostgreSQL data directory" in refused(subject, target_time=moment, data_directory=nowhere)
@@ -77,10 +77,9 @@ def test_what_cannot_be_restored_is_refused_before_anything_is_touched(
     missing = next(gap.parent.glob(f"{gap.name}*"))
     subject.switch()
     missing.unlink()
+    subject.cluster.data_directory.joinpath("pg_wal", gap.name).unlink(missing_ok=True)
     assert f"segment {gap.name} is missing from the archive" in refused(subject, target="latest")
-    assert (
-        modules.run("backup_info", repository=subject.repository, cluster="main", target="latest")["reachable"] is False
-    )
+    assert subject.run("backup_info", target="latest")["reachable"] is False
 
 
 def test_check_mode_shows_the_plan_and_changes_nothing(backed_up: tuple[Recoverable, str]) -> None:
@@ -158,6 +157,48 @@ def test_a_restore_killed_at_any_change_converges(backed_up: tuple[Recoverable, 
     assert subject.cluster.value(COUNT) == 100
 
 
+@pytest.mark.parametrize("reboot", [False, True])
+def test_a_restore_killed_after_any_step_or_inside_the_copy_converges(
+    backed_up: tuple[Recoverable, str], modules: Modules, reboot: bool
+) -> None:
+    """With and without the server, as when the machine goes down: nothing of an unfinished copy is ever used."""
+    subject, moment = backed_up
+    options = {**subject.options, "program": subject.program, "target_time": moment}
+    for what, at in (("byte", 1), ("byte", 3_000_000), ("byte", 20_000_000)):
+        assert run_and_kill(modules, "pitr_restore", at, what, **options, state="staged") is None
+        again(subject, reboot)
+        assert "holds no complete staging" in subject.fail(
+            "pitr_restore", state="restored", program=subject.program, target_time=moment
+        )
+    steps = 0
+    while run_and_kill(modules, "pitr_restore", steps + 1, "step", **options, state="staged") is None:
+        steps += 1
+        again(subject, reboot)
+        assert steps < 20, "killed after each step, the staging does not come to an end"
+    assert steps >= 5
+    subject.run("postgres_server", state="stopped")
+    switches = 0
+    while run_and_kill(modules, "pitr_restore", switches + 1, "step", **options, state="restored") is None:
+        switches += 1
+        assert switches < 20, "killed after each step, the switch does not come to an end"
+    subject.run("postgres_server", state="started")
+    subject.wait_for_target()
+    assert subject.cluster.value(COUNT) == 100
+    assert sorted(path.name for path in subject.cluster.home.glob("data*")) == ["data", *previous(subject)]
+
+
+def again(subject: Recoverable, reboot: bool) -> None:
+    """Go through what the machine does next: nothing, or a restart after the power was gone."""
+    if reboot:
+        subject.cluster.kill()
+        subject.cluster.start()
+    assert subject.cluster.value(COUNT) == 150
+
+
+def previous(subject: Recoverable) -> list[str]:
+    return sorted(path.name for path in subject.cluster.home.glob("data.before-*"))
+
+
 def test_a_half_switched_directory_cannot_start(backed_up: tuple[Recoverable, str], modules: Modules) -> None:
     subject, moment = backed_up
     options = {**subject.options, "program": subject.program, "target_time": moment, "state": "restored"}
@@ -223,6 +264,78 @@ def paused_too_early(subject: Recoverable, moment: str) -> str:
     subject.run("pitr_restore", state="restored", program=subject.program, target_time=moment)
     subject.run("postgres_server", state="started")
     return subject.fail("recovery", state="at_target", look=60)
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(recoverable: Recoverable, sandbox: Sandbox) -> None:
+    """The WAL and a tablespace lie on file systems of their own, which are looked at one by one."""
+    subject, cluster = recoverable, recoverable.cluster
+    places = {name: sandbox.directory(cluster.home / name) for name in ("wal", "space")}
+    with mounted(sandbox, places["wal"], "40m"):
+        cluster.stop()
+        sandbox.run(["cp", "-a", f"{cluster.data_directory}/pg_wal", places["wal"]])
+        sandbox.run(["rm", "-rf", cluster.data_directory / "pg_wal"])
+        sandbox.run(["ln", "-s", places["wal"] / "pg_wal", cluster.data_directory / "pg_wal"])
+        subject.run("postgres_server", state="started")
+        with_tablespace(subject, places["space"])
+        moment = cluster.value(NOW)
+        subject.switch()
+        sandbox.run(["dd", "if=/dev/zero", f"of={places['wal']}/ballast", "bs=1M", "count=5"])
+        message = refused(subject, target_time=moment)
+        assert f"{places['wal']}/pg_wal: 16 MB are needed (16777216 bytes), " in message
+        assert " are free (" in message
+        assert str(places["space"]) not in message
+        sandbox.run(["rm", places["wal"] / "ballast"])
+        subject.run("postgres_server", state="stopped")
+
+
+def with_tablespace(subject: Recoverable, space: Path) -> None:
+    """Put a table into a tablespace, and take a backup."""
+    subject.cluster.sql(f"CREATE TABLESPACE small LOCATION '{space}'")
+    subject.cluster.sql("CREATE TABLE ledger TABLESPACE small AS SELECT generate_series(1, 50000) AS n")
+    subject.run("base_backup")
+
+
+def test_a_restore_to_the_end_that_ends_early_is_no_success(backed_up: tuple[Recoverable, str]) -> None:
+    """A record was damaged before it was archived: PostgreSQL takes it for the end of the WAL, and promotes there."""
+    subject, _moment = backed_up
+    cluster = subject.cluster
+    segment = subject.switch()["segment"]
+    cluster.sql("INSERT INTO ledger SELECT generate_series(151, 200)")
+    before = cluster.value("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")
+    cluster.sql("INSERT INTO ledger SELECT generate_series(201, 250)")
+    damaged = subject.switch()["segment"]
+    assert damaged != segment
+    cluster.sql("INSERT INTO ledger SELECT generate_series(251, 300)")
+    subject.switch()
+    damage(subject, damaged, int(before) % (16 * 1024 * 1024) + 40)
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="staged", program=subject.program, target="latest")
+    subject.run("pitr_restore", state="restored", program=subject.program, target="latest")
+    subject.run("postgres_server", state="started")
+    message = subject.fail("recovery", state="at_target", look=60)
+    assert "recovery ended at" in message
+    assert "up to which the archive reaches" in message
+    assert "pitr_rollback.yml" in message
+    assert cluster.value(COUNT) == 200
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="rolled_back")
+    subject.run("postgres_server", state="started")
+    assert cluster.value(COUNT) == 300
+
+
+def damage(subject: Recoverable, segment: str, at: int) -> None:
+    """Replace some bytes of an archived segment, and have it archived as if it had been written so."""
+    path = subject.cluster.home / "damaged" / segment
+    subject.sandbox.directory(path.parent)
+    wal = ["--repository", subject.repository, "--cluster", subject.cluster.name]
+    subject.sandbox.run([subject.program, "get", *wal, segment, path])
+    content = bytearray(path.read_bytes())
+    content[at : at + 8] = bytes(byte ^ 0xFF for byte in content[at : at + 8])
+    path.write_bytes(content)
+    for archived in subject.wal.glob(f"*/{segment}*"):
+        archived.unlink()
+    (subject.cluster.data_directory / "pg_wal" / segment).unlink(missing_ok=True)
+    subject.sandbox.run([subject.program, "push", *wal, path])
 
 
 def test_force_repeats_a_restore_that_is_in_place(backed_up: tuple[Recoverable, str]) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Kill a module in the middle of its work, at a change of the file system that is counted, not at a moment."""
+"""Kill a module in the middle of its work, at something that is counted, not at a moment."""
 
 from __future__ import annotations
 
@@ -12,30 +12,61 @@ from typing import Any
 
 from tests.support.modules import Modules
 
-# Runs on the managed side's interpreter. The call that kills has been carried out: what follows it has not.
-PROGRAM = """
-import os, runpy, signal, sys
+# These run on the managed side's interpreter. What kills has been carried out: what follows it has not.
+_BEGIN = """
+import os, runpy, signal, subprocess, sys
 left, program = int(sys.argv[1]), sys.argv[2]
 sys.argv[:] = [program]
-def counted(name):
-    real = getattr(os, name)
+def count(number=1):
+    global left
+    left -= number
+    if left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+def counted(real):
     def call(*arguments, **options):
-        global left
         result = real(*arguments, **options)
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        count()
         return result
     return call
-for name in ("rename", "mkdir", "symlink", "rmdir"):
-    setattr(os, name, counted(name))
+"""
+_END = """
 runpy.run_path(program, run_name="__main__")
 """
+_WHAT = {
+    "change": """
+for name in ("rename", "mkdir", "symlink", "rmdir"):
+    setattr(os, name, counted(getattr(os, name)))
+""",
+    "step": """
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply
+apply.carry_out = counted(apply.carry_out)
+""",
+    # tar gets no more than so many bytes of what it unpacks, and then the module is killed.
+    "byte": """
+real_run = subprocess.run
+def run(argv, **options):
+    if argv[0] != "tar":
+        return real_run(argv, **options)
+    content = options.pop("stdin").read(left)
+    for name in ("text", "errors"):
+        options.pop(name)
+    done = real_run(argv, input=content, **options)
+    count(len(content))
+    return subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
+subprocess.run = run
+""",
+}
 
 
-def run_and_kill(modules: Modules, name: str, at: int, **parameters: Any) -> dict[str, Any] | None:
-    """Run a module and kill it after its `at`-th change of a name; return its result if it ended before that."""
-    done = modules.start(name, parameters, interpreter_arguments=["-c", PROGRAM, str(at)])
+def run_and_kill(
+    modules: Modules, name: str, at: int, what: str = "change", **parameters: Any
+) -> dict[str, Any] | None:
+    """Run a module and kill it after its `at`-th change of a name, or "step", or unpacked "byte".
+
+    Returns its result if it ended before that, else nothing.
+    """
+    program = _BEGIN + _WHAT[what] + _END
+    done = modules.start(name, parameters, interpreter_arguments=["-c", program, str(at)])
     if done.returncode == -signal.SIGKILL:
         return None
     result: dict[str, Any] = json.loads(done.stdout)
