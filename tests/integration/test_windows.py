@@ -17,6 +17,7 @@ from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
+from tests.support.waiting import wait_until
 
 UTC = "to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 NOW = f"SELECT {UTC.format('clock_timestamp()')}"
@@ -294,3 +295,26 @@ def test_programs_of_another_version_are_refused(server: Recoverable, sandbox: S
     other = sandbox.bin_directory({"17": "18", "18": "17"}[version])
     said = server.fail("backup_info", data_directory=None, bin_directory=other)
     assert f"expected that of PostgreSQL {version}\nHINT: set bin_directory" in said
+
+
+def test_a_standby_adds_what_it_has_received_and_no_more(server: Recoverable, sandbox: Sandbox) -> None:
+    """Only a primary that answers can still write a transaction behind the moment that is asked for."""
+    standby = sandbox.standby(server.cluster, "standby")
+    try:
+        moment = server.cluster.value(NOW)
+        last = commit(server, 1)
+        lsn = server.cluster.value("SELECT pg_current_wal_lsn()::text")
+        replayed = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+        wait_until(lambda: standby.value(replayed, (lsn,)), message="the standby to replay the commit")
+        options = {
+            "data_directory": standby.data_directory,
+            "login_unix_socket": standby.socket_directory,
+            "login_port": standby.port,
+        }
+        assert server.run("backup_info", target_time=moment, **options)["reachable"]
+        assert server.run("backup_info", target_xid=last, **options)["reachable"]
+        later = server.cluster.value(NOW)
+        assert not server.run("backup_info", target_time=later, **options)["reachable"]
+        assert server.run("backup_info", target_time=later)["reachable"]
+    finally:
+        standby.remove()

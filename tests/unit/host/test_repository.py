@@ -211,3 +211,33 @@ def test_a_link_is_not_taken_for_an_archived_segment(layout: Layout) -> None:
     os.symlink(layout.wal_file(f"{SEGMENT}03"), layout.wal_file(f"{SEGMENT}04"))
     assert repository.has_segment(layout, f"{SEGMENT}03")
     assert not repository.has_segment(layout, f"{SEGMENT}04")
+
+
+def test_what_is_missing_in_a_backup_is_named(layout: Layout) -> None:
+    document = {**backup("monday", 0, 3).as_document(), "tablespaces": {"16385": "/srv/fast"}}
+    put(f"{layout.backup('monday')}/backup.json", json.dumps(document))
+    assert repository.read_catalog(layout).incomplete == {
+        "monday": ["backup_manifest", "base.tar", "16385.tar", "pg_wal.tar"]
+    }
+    for name in ("backup_manifest", "base.tar.zst", "16385.tar", "pg_wal.tar.gz"):
+        put(f"{layout.backup('monday')}/{name}")
+    assert repository.read_catalog(layout).incomplete == {}
+
+
+def test_a_backup_that_is_not_finished_is_named(layout: Layout) -> None:
+    put_backup(layout, "half", layout.partial("half"))
+    os.mkdir(layout.backup("empty"))
+    assert repository.read_catalog(layout).incomplete == {".half.partial": ["backup.json"], "empty": ["backup.json"]}
+
+
+def test_every_segment_is_listed_with_what_tells_it_from_others(layout: Layout) -> None:
+    put_segment(layout, 3, ".zst", arrived=60)
+    path = layout.wal_file(f"{SEGMENT}03") + ".zst"
+    put(f"{layout.wal}/00000002.history", "1\t0/5000000\tx")
+    found = repository.read_catalog(layout)
+    assert found.files == {(1, 3): (path, 3, int(NOON.timestamp() + 60) * 10**9)}
+    assert found.arrivals == {1: NOON.replace(minute=1), 2: NOON}
+
+
+def test_a_repository_is_told_by_its_id(layout: Layout) -> None:
+    assert repository.repository_id(layout) == "an-id"
