@@ -163,7 +163,7 @@ def test_wal_that_only_the_old_directory_has_is_used_and_said(server: Recoverabl
     for target in ({"target_time": moment}, {"target_xid": xid}, {"target": "latest"}):
         dead = server.run("backup_info", **target)
         assert dead["reachable"], target
-        assert "is not in the archive, but in" in str(dead["warnings"])
+        assert "is not in the archive, but in" in dead["warnings"][0]
     server.restore(target_time=moment)
     assert server.cluster.sql("SELECT n FROM ledger ORDER BY n") == [(1,), (2,)]
 
@@ -285,7 +285,7 @@ def test_every_branch_of_a_history_has_its_window(server: Recoverable) -> None:
         assert "HINT: use target_timeline=1" in said
     answer = archived(server, target_time=lost)
     assert answer["timeline"] == 2
-    assert "the cluster was on timeline 1, which timeline 2 left at" in str(answer["warnings"])
+    assert "the cluster was on timeline 1, which timeline 2 left at" in answer["warnings"][0]
     assert "warnings" not in archived(server, target_time=lost, target_timeline="1")
 
 

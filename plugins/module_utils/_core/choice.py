@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from .._errors import InvalidValue
 from .catalog import Backup, Catalog
 from .defects import Defect
 from .refusals import (
@@ -86,18 +87,25 @@ def path_for(question: Question, arrivals: Mapping[int, datetime]) -> TimelinePa
 
     ``arrivals`` tells when the last file of each timeline was archived.
     """
+    try:
+        return question.catalog.path_to(_timeline(question, arrivals))
+    except InvalidValue as error:
+        raise Unreachable(error.message, error.hint) from None
+
+
+def _timeline(question: Question, arrivals: Mapping[int, datetime]) -> int:
     catalog, wanted = question.catalog, question.target.timeline
     if isinstance(wanted, int):
-        return catalog.path_to(wanted)
+        return wanted
     if wanted == "current":
         backups = [b for b in question.usable if question.label in (None, b.label) and _is_before(b, question.target)]
-        return catalog.path_to(backups[-1].timeline if backups else catalog.latest_timeline)
+        return backups[-1].timeline if backups else catalog.latest_timeline
     latest = catalog.latest_timeline
     if question.target.kind == "latest":
         newest = max(arrivals, key=lambda timeline: (arrivals[timeline], timeline), default=latest)
         if newest != latest and latest in arrivals:
             raise who_is_later(latest, arrivals[latest], newest, arrivals[newest])
-    return catalog.path_to(latest)
+    return latest
 
 
 def _is_before(backup: Backup, target: Target) -> bool:
@@ -118,7 +126,7 @@ def candidates(question: Question, path: TimelinePath) -> list[Backup]:
             raise unusable(known, question.problems[label])
         other = catalog.path_through(known)
         if known not in found and other is not None:
-            raise on_another_branch(f"backup '{label}'", known.timeline, path, other)
+            raise on_another_branch(known, path, other)
         return [known]
     if not found:
         raise no_usable_backup(question, path)

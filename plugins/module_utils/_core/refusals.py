@@ -46,15 +46,31 @@ def unusable(backup: Backup, defect: Defect) -> Unreachable:
     )
 
 
-def on_another_branch(
-    what: str, timeline: int, path: TimelinePath, other: TimelinePath, position: Lsn | None = None
-) -> Unreachable:
-    """What is asked for is on a timeline that the path does not lead through, or left before."""
-    fork = path.fork_from(other)
-    at = "" if position is None else f", at {position}"
+def on_another_branch(backup: Backup, path: TimelinePath, other: TimelinePath) -> Unreachable:
+    """The backup is on a timeline that the path does not lead through, or left before."""
     return Unreachable(
-        f"{what} is on timeline {timeline}{at}, and not on the way to timeline {path.timeline}: they part at {fork}",
+        f"backup '{backup.label}' is on timeline {backup.timeline}, and not on the way to timeline {path.timeline}: "
+        f"they part at {path.fork_from(other)}",
         f"use target_timeline={other.timeline} to follow the timeline that leads there",
+    )
+
+
+def on_other_branches(target: Target, path: TimelinePath, found: Sequence[tuple[TimelinePath, Lsn]]) -> Unreachable:
+    """The target is on other timelines only, on each behind the point where the path leaves it."""
+    places = " and ".join(f"on timeline {other.timeline_before(lsn)}, at {lsn}," for other, lsn in found)
+    forks = " and ".join(dict.fromkeys(str(path.fork_from(other)) for other, _lsn in found))
+    choices = " or ".join(f"target_timeline={other.timeline}" for other, _lsn in found)
+    return Unreachable(
+        f"target {target} is {places} and not on the way to timeline {path.timeline}: they part at {forks}",
+        f"use {choices} to follow the timeline that leads there",
+    )
+
+
+def subtransaction(xid: int, parent: int) -> Unreachable:
+    """The number is that of a savepoint that was released: its end is that of its transaction."""
+    return Unreachable(
+        f"transaction {xid} is a subtransaction of {parent}, and PostgreSQL stops only where {parent} ended",
+        f"use target_xid={parent}",
     )
 
 
@@ -83,8 +99,7 @@ def not_found(
     seen = "no transaction ended in it" if highest is None else f"the highest number that ended in it is {highest}"
     return Unreachable(
         f"{target} did not end in {where}; {seen}",
-        "a transaction that was rolled back to a savepoint, or was open to the end, has no end of its own; "
-        "use target_time or target_lsn",
+        "a transaction that wrote nothing, or was still open at the end, is not there; use target_time or target_lsn",
     )
 
 

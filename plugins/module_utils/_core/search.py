@@ -11,7 +11,7 @@ from typing import Protocol
 
 from .catalog import Backup, Catalog
 from .choice import Question
-from .refusals import ambiguous, not_found, on_another_branch
+from .refusals import ambiguous, not_found, on_other_branches, subtransaction
 from .stretches import Stretch, on_path
 from .wal import Lsn, TimelinePath
 from .walrecords import Checkpoint, Ended, Point, Summary, is_before
@@ -75,22 +75,31 @@ class Search:
             found = None if part.end <= met.floor else self._in_range(question, part, met)
             if found is not None:
                 return found
-        self._refuse_elsewhere(question, path)
+        elsewhere = self._elsewhere(question, path)
+        if elsewhere:
+            raise on_other_branches(question.target, path, elsewhere)
         raise not_found(question.target, path, windows, met.names[:_SHOWN], max(met.xids, default=None))
 
-    def _refuse_elsewhere(self, question: Question, path: TimelinePath) -> None:
-        """Say so when the target is on another timeline, after the point where it and the path part."""
+    def _elsewhere(self, question: Question, path: TimelinePath) -> list[tuple[TimelinePath, Lsn]]:
+        """Find the target on other timelines, after the point where each and the path part; numbers are given again."""
+        found: dict[tuple[int, Lsn], TimelinePath] = {}
         for other in self.catalog.known_paths:
             fork = path.fork_from(other)
-            if fork is None:
-                continue
-            backups = on_path(question.usable, other)
-            for part in _ranges(self.windows(other, backups), backups):
-                found = self._in_range(question, part, Met())
-                if found is not None and found > fork:
-                    raise on_another_branch(f"target {question.target}", other.timeline, path, other, found)
-                if found is not None or part.backup.stop_lsn <= fork:
-                    break
+            position = None if fork is None else self._behind(question, other, fork)
+            if position is not None:
+                found.setdefault((other.timeline_before(position), position), other)
+        return [(other, position) for (_timeline, position), other in found.items()]
+
+    def _behind(self, question: Question, path: TimelinePath, fork: Lsn) -> Lsn | None:
+        """Find the target on a path behind a position."""
+        backups = on_path(question.usable, path)
+        for part in _ranges(self.windows(path, backups), backups):
+            found = self._in_range(question, part, Met())
+            if found is not None:
+                return found if found > fork else None
+            if part.backup.stop_lsn <= fork:
+                return None
+        return None
 
     def _in_range(self, question: Question, part: Range, met: Met) -> Lsn | None:
         target = question.target
@@ -122,17 +131,20 @@ class Search:
                 met.xids += summary.xids
                 if summary.xids[0] <= xid <= summary.xids[1]:
                     for end in self._ends(part, seen.number, xid):
-                        return Lsn(end)
+                        return end
             if checkpoint is not None and not is_before(xid, checkpoint.next_xid):
                 met.floor = max(met.floor, checkpoint.redo)
             if seen.number <= met.floor // size:
                 break
         return None
 
-    def _ends(self, part: Range, number: int, xid: int) -> Iterator[int]:
+    def _ends(self, part: Range, number: int, xid: int) -> Iterator[Lsn]:
         for record in self.wal.records(part.stretch, number):
-            if isinstance(record, Ended) and record.xid == xid and part.backup.stop_lsn.value <= record.lsn < part.end:
-                yield record.end
+            if isinstance(record, Ended) and part.backup.stop_lsn.value <= record.lsn < part.end:
+                if record.xid == xid:
+                    yield Lsn(record.end)
+                if xid in record.children:
+                    raise subtransaction(xid, record.xid)
 
 
 def _numbers(part: Range, start: int) -> tuple[int, int]:

@@ -164,6 +164,10 @@ class TimelinePath:
         end = self.ends[timeline]
         return end is None or lsn <= end
 
+    def timeline_before(self, lsn: Lsn) -> int:
+        """Tell which timeline the byte before a position belongs to."""
+        return next(b.timeline for b in self.branches if b.end is None or lsn <= b.end)
+
     def timeline_at(self, number: int, segment_size: int) -> int:
         """Tell from which timeline recovery reads the segment with a number.
 

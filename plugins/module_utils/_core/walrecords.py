@@ -21,7 +21,7 @@ _LINE = re.compile(
     r"^rmgr: (?:Transaction|XLOG) +len \(rec/tot\): *\d+/ *(?P<length>\d+), tx: *(?P<xid>\d+), "
     r"lsn: (?P<high>[0-9A-F]+)/(?P<low>[0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, desc: (?:"
     r"(?P<end>COMMIT|ABORT|COMMIT_PREPARED|ABORT_PREPARED) (?:(?P<prepared>\d+): )?"
-    r"(?P<time>\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC"
+    r"(?P<time>\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC(?:[^\n]*; subxacts:(?P<children>(?: \d+)+))?"
     r"|RESTORE_POINT (?P<name>.+)"
     r"|CHECKPOINT_(?:ONLINE|SHUTDOWN) redo (?P<redo_high>[0-9A-F]+)/(?P<redo_low>[0-9A-F]+);.* xid \d+:(?P<next>\d+);"
     r")",
@@ -33,12 +33,16 @@ _ALIGNMENT = 8
 
 
 class Ended(NamedTuple):
-    """The end of a transaction; ``end`` is where its record ends, or a little before that; ``time`` is in UTC."""
+    """The end of a transaction; ``end`` is where its record ends, or a little before that; ``time`` is in UTC.
+
+    ``children`` are the subtransactions that ended with it: released savepoints, which have no end of their own.
+    """
 
     lsn: int
     end: int
     xid: int
     time: str
+    children: tuple[int, ...] = ()
 
 
 class Point(NamedTuple):
@@ -70,15 +74,16 @@ def parse_records(text: str) -> Iterator[Ended | Point | Checkpoint]:
     ...     "rmgr: XLOG        len (rec/tot):     98/    98, tx:          0, lsn: 0/016DC9A0, prev 0/016DC970, "
     ...     "desc: RESTORE_POINT it's 100%\n"
     ... ))  # doctest: +NORMALIZE_WHITESPACE
-    [Ended(lsn=23972168, end=23972208, xid=739, time='2026-11-21 09:12:19.887702'),
-     Ended(lsn=23972208, end=23972256, xid=744, time='2026-11-21 09:12:20.000000'),
+    [Ended(lsn=23972168, end=23972208, xid=739, time='2026-11-21 09:12:19.887702', children=()),
+     Ended(lsn=23972208, end=23972256, xid=744, time='2026-11-21 09:12:20.000000', children=()),
      Point(lsn=23972256, end=23972360, name="it's 100%")]
     """
     for match in _LINE.finditer(text):
         lsn = int(match["high"], 16) << 32 | int(match["low"], 16)
         end = lsn + -(-int(match["length"]) // _ALIGNMENT) * _ALIGNMENT
         if match["end"]:
-            yield Ended(lsn, end, int(match["prepared"] or match["xid"]), match["time"])
+            children = tuple(int(word) for word in (match["children"] or "").split())
+            yield Ended(lsn, end, int(match["prepared"] or match["xid"]), match["time"], children)
         elif match["name"]:
             yield Point(lsn, end, match["name"])
         else:
@@ -106,7 +111,7 @@ class Summary:
     """What is worth knowing of the records that begin in one segment.
 
     ``time`` is the latest at which one of its transactions ended, ``lsn`` and ``end`` are the place of the last one,
-    ``xids`` the lowest and highest that ended; ``points`` has its restore points in their order.
+    ``xids`` the lowest and highest that ended, subtransactions included; ``points`` are its restore points, in order.
     """
 
     time: str | None = None
@@ -127,7 +132,7 @@ class Summary:
             kinds[type(record)].append(record)
         if not ended:
             return cls(points=tuple(points), checkpoint=checkpoints[0] if checkpoints else None)
-        xids = [record.xid for record in ended]
+        xids = [xid for record in ended for xid in (record.xid, *record.children)]
         return cls(
             max(record.time for record in ended),
             *(ended[-1].lsn, ended[-1].end, (min(xids), max(xids))),

@@ -166,13 +166,8 @@ def _is_part(window: Window, other: Window) -> bool:
         end <= max(other.until_lsn, other.backups[-1].stop_lsn)
         and other.backups[0].stop_lsn <= window.backups[0].stop_lsn
         and last in other.backups
-        and other.path.leads_through(_timeline_before(window.path, end), end)
+        and other.path.leads_through(window.path.timeline_before(end), end)
     )
-
-
-def _timeline_before(path: TimelinePath, lsn: Lsn) -> int:
-    """Name the timeline of a path that the byte before a position belongs to."""
-    return next(b.timeline for b in path.branches if b.end is None or lsn <= b.end)
 
 
 def nearest(windows: Sequence[Window], moment: datetime) -> tuple[Window | None, Window | None]:

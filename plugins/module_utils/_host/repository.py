@@ -99,12 +99,14 @@ def require(layout: Layout) -> Identity:
             f"{layout.repository} holds nothing of a cluster '{layout.cluster}'",
             "check backup_repository_cluster, or run setup_archiving.yml",
         )
+    owner = _entry(layout.directory).owner
     for path in (layout.repository, layout.directory, layout.backups, layout.wal):
-        _check_directory(path, _entry(path))
+        check_directory(path, _entry(path), None if path == layout.repository else owner)
     return identity
 
 
-def _check_directory(path: str, entry: Entry) -> None:
+def check_directory(path: str, entry: Entry, owner: str | None) -> None:
+    """Refuse what is no directory, is open to others, or belongs to another than ``owner`` (None: anybody)."""
     if entry.kind == "missing":
         raise Error(f"{path} is not there, expected a directory", "run setup_archiving.yml, which makes it")
     if entry.kind != "directory":
@@ -115,6 +117,11 @@ def _check_directory(path: str, entry: Entry) -> None:
         raise Error(
             f"{path} has mode {entry.mode:04o}, expected one closed to others",
             "run setup_archiving.yml, which repairs it",
+        )
+    if owner is not None and entry.owner != owner:
+        raise Error(
+            f"{path} belongs to {entry.owner}, expected {owner}, to whom the cluster's directory belongs",
+            "give it to the user that owns the cluster",
         )
 
 

@@ -15,7 +15,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import SIZE, backup, catalog, fork, minutes
 from tests.unit.core.replay import choose, commit, wal_of
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, walk, without
@@ -294,7 +293,7 @@ def test_when_an_older_timeline_went_on_the_latest_one_is_not_clear() -> None:
     ],
 )
 def test_a_timeline_without_its_history_is_refused_by_name(timeline: int, message: str) -> None:
-    with pytest.raises(InvalidValue, match=message):
+    with pytest.raises(Unreachable, match=message):
         choose(catalog(BACKUPS, FORKED), Target(timeline=timeline))
 
 

@@ -13,7 +13,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.search import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Checkpoint
-from tests.unit.core.examples import backup, catalog
+from tests.unit.core.examples import backup, catalog, fork
 from tests.unit.core.replay import LENGTH, FakeWal, choose, commit, lsn, point, steady, wal_of, windows
 from tests.unit.core.test_stretches import FORKED, HISTORY, WHOLE, without
 from tests.unit.core.test_windows import BACKUPS, NOW
@@ -104,7 +104,7 @@ def test_a_transaction_that_did_not_end_is_refused_with_the_highest_number(xid: 
     said = refused(numbered(xid), TRANSACTIONS)
     assert said.startswith(
         f"transaction {xid} did not end in the WAL on the way to timeline 1, which can be replayed from 0/3800000 to "
-        "0/A000030; the highest number that ended in it is 710\nHINT: a transaction that was rolled back to a savepoint"
+        "0/A000030; the highest number that ended in it is 710\nHINT: a transaction that wrote nothing, or was still "
     )
     assert "no transaction ended in it" in refused(numbered(xid), wal_of())
 
@@ -202,6 +202,26 @@ def test_what_is_on_another_branch_is_refused_with_the_fork(
     assert refused(target, ON_BRANCHES, subject=BRANCHES) == (
         f"target {target} is on timeline {there}, at {Lsn(lsn(place) + LENGTH)}, and not on the way to timeline "
         f"{asked}: they part at 0/7800000\nHINT: use target_timeline={there} to follow the timeline that leads there"
+    )
+
+
+def test_of_a_number_that_was_given_on_several_timelines_all_are_named() -> None:
+    """Timelines 2 and 4 go on from 1 and 3 behind it, so they have it as well; it is named where it was written."""
+    histories = {2: fork(1, 11), 3: fork(1, 7.5), 4: fork(1, 7.5) + fork(3, 9.5), 5: fork(1, 5.5)}
+    segments = {**WHOLE, (2, 11): 200, (3, 7): 300, (3, 8): 310, (3, 9): 320, (4, 9): 400, (5, 5): 500, (5, 6): 510}
+    wal = wal_of((1, commit(10, 100, 800)), (3, commit(8, 310, 800)), (5, commit(6, 510, 900)))
+    assert refused(numbered(800), wal, subject=catalog(SHORT, segments, histories)) == (
+        f"target transaction 800 is on timeline 1, at {Lsn(lsn(10) + LENGTH)}, and on timeline 3, at "
+        f"{Lsn(lsn(8) + LENGTH)}, and not on the way to timeline 5: they part at 0/5800000\n"
+        "HINT: use target_timeline=1 or target_timeline=3 to follow the timeline that leads there"
+    )
+
+
+def test_the_number_of_a_released_savepoint_is_refused_with_its_transaction() -> None:
+    wal = wal_of((1, commit(10, 100, 710)._replace(children=(711, 712))))
+    assert refused(numbered(712), wal) == (
+        "transaction 712 is a subtransaction of 710, and PostgreSQL stops only where 710 ended\n"
+        "HINT: use target_xid=710"
     )
 
 

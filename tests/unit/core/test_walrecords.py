@@ -32,20 +32,20 @@ def line(kind: str, description: str, lsn: str = "0/016DC948", length: int = 34,
 
 
 @pytest.mark.parametrize(
-    ("description", "xid", "found"),
+    ("description", "xid", "found", "children"),
     [
-        (f"COMMIT {TIME} UTC", 739, 739),
-        (f"COMMIT {TIME} UTC; inval msgs: catcache 80 snapshot 2608 relcache 16384", 739, 739),
-        (f"COMMIT {TIME} UTC; subxacts: 740 741; rels: base/5/16384; origin: node 1, lsn 0/0, at 2026", 739, 739),
-        (f"ABORT {TIME} UTC", 741, 741),
-        (f"ABORT {TIME} UTC; subxacts: 743", 741, 741),
-        (f"COMMIT_PREPARED 742: {TIME} UTC; subxacts: 743", 0, 742),
-        (f"ABORT_PREPARED 744: {TIME} UTC", 0, 744),
+        (f"COMMIT {TIME} UTC", 739, 739, ()),
+        (f"COMMIT {TIME} UTC; inval msgs: catcache 80 snapshot 2608 relcache 16384", 739, 739, ()),
+        (f"COMMIT {TIME} UTC; rels: base/5/16384; subxacts: 740 741; inval msgs: catcache 1", 739, 739, (740, 741)),
+        (f"ABORT {TIME} UTC", 741, 741, ()),
+        (f"ABORT {TIME} UTC; subxacts: 743", 741, 741, (743,)),
+        (f"COMMIT_PREPARED 742: {TIME} UTC; subxacts: 743", 0, 742, (743,)),
+        (f"ABORT_PREPARED 744: {TIME} UTC", 0, 744, ()),
     ],
 )
-def test_every_end_of_a_transaction_is_found(description: str, xid: int, found: int) -> None:
+def test_every_end_of_a_transaction_is_found(description: str, xid: int, found: int, children: tuple[int, ...]) -> None:
     (record,) = parse_records(line("Transaction", description, xid=xid))
-    assert record == Ended(0x16DC948, 0x16DC948 + 40, found, TIME)
+    assert record == Ended(0x16DC948, 0x16DC948 + 40, found, TIME, children)
 
 
 @pytest.mark.parametrize(

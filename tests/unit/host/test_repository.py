@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import Entry, plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, carry_out
@@ -241,3 +241,13 @@ def test_every_segment_is_listed_with_what_tells_it_from_others(layout: Layout) 
 
 def test_a_repository_is_told_by_its_id(layout: Layout) -> None:
     assert repository.repository_id(layout) == "an-id"
+
+
+def test_a_directory_of_another_owner_is_refused() -> None:
+    entry = Entry("directory", 0o750, "eve", "postgres")
+    with pytest.raises(
+        Error, match=r"/srv/wal belongs to eve, expected postgres, to whom the cluster's directory belongs"
+    ):
+        repository.check_directory("/srv/wal", entry, "postgres")
+    repository.check_directory("/srv/wal", entry, "eve")
+    repository.check_directory("/srv", entry, None)
