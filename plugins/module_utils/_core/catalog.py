@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
@@ -136,24 +136,23 @@ class SegmentFile(NamedTuple):
         return datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
 
 
-def wal_ranges(segments: Iterable[tuple[SegmentName, datetime]], segment_size: int) -> tuple[WalRange, ...]:
-    """Join archived segments, each with the time it arrived, into unbroken runs; between two runs lies a gap."""
-    placed = sorted((name.timeline, name.number(segment_size), arrived) for name, arrived in segments)
-    runs: list[tuple[int, int, int, datetime]] = []
-    for timeline, number, arrived in placed:
-        if runs and runs[-1][0] == timeline and runs[-1][2] + 1 == number:
-            runs[-1] = (timeline, runs[-1][1], number, max(arrived, runs[-1][3]))
+def wal_ranges(files: Mapping[tuple[int, int], SegmentFile], segment_size: int) -> tuple[WalRange, ...]:
+    """Join archived segments, given by timeline and number, into unbroken runs; between two runs lies a gap."""
+    runs: list[list[tuple[int, int]]] = []
+    for timeline, number in sorted(files):
+        if runs and runs[-1][-1] == (timeline, number - 1):
+            runs[-1].append((timeline, number))
         else:
-            runs.append((timeline, number, number, arrived))
+            runs.append([(timeline, number)])
     return tuple(
         WalRange(
-            timeline,
-            SegmentName.numbered(timeline, first, segment_size),
-            SegmentName.numbered(timeline, last, segment_size),
-            last - first + 1,
-            arrived,
+            run[0][0],
+            SegmentName.numbered(*run[0], segment_size),
+            SegmentName.numbered(*run[-1], segment_size),
+            len(run),
+            max((files[place] for place in run), key=lambda file: file.mtime_ns).arrived,
         )
-        for timeline, first, last, arrived in runs
+        for run in runs
     )
 
 
@@ -226,5 +225,4 @@ class Catalog:
         """Give the catalog with WAL and histories from elsewhere added; what is archived stands before it."""
         size = self.identity.wal_segment_size
         every = {**files, **self.files}
-        named = ((SegmentName.numbered(*place, size), file.arrived) for place, file in every.items())
-        return replace(self, files=every, wal=wal_ranges(named, size), paths={**histories, **self.paths})
+        return replace(self, files=every, wal=wal_ranges(every, size), paths={**histories, **self.paths})

@@ -130,8 +130,7 @@ def read_catalog(layout: Layout) -> Catalog:
     identity = require(layout)
     files, paths, histories = _wal(layout, identity.wal_segment_size)
     backups, incomplete = _backups(layout, identity)
-    named = ((SegmentName.numbered(*place, identity.wal_segment_size), file.arrived) for place, file in files.items())
-    wal = wal_ranges(named, identity.wal_segment_size)
+    wal = wal_ranges(files, identity.wal_segment_size)
     return Catalog(identity, tuple(backups), wal, paths, files, histories, incomplete)
 
 

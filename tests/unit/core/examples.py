@@ -60,10 +60,9 @@ def catalog(
     backups: Iterable[Backup], segments: Mapping[tuple[int, int], int], histories: Mapping[int, str] | None = None
 ) -> Catalog:
     """Make a catalog of segments by timeline and number, each with the minute it arrived, and of history files."""
-    found = [(SegmentName.numbered(*place, SIZE), minutes(arrived)) for place, arrived in segments.items()]
     files = {place: segment_file(place, arrived) for place, arrived in segments.items()}
     paths = {timeline: TimelinePath.parse(timeline, text) for timeline, text in (histories or {}).items()}
-    return Catalog(IDENTITY, tuple(backups), wal_ranges(found, SIZE), paths, files)
+    return Catalog(IDENTITY, tuple(backups), wal_ranges(files, SIZE), paths, files)
 
 
 def segment_file(place: tuple[int, int], arrived: float, directory: str = "/srv/pgark/main/wal") -> SegmentFile:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Identity, wal_ranges
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, minutes
+from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
 
 lsns = st.builds(Lsn, st.integers(0, (1 << 64) - 1))
 backups = st.builds(
@@ -97,8 +97,9 @@ near_a_boundary = st.integers(252, 260)
 def test_segments_are_joined_into_the_longest_unbroken_runs(
     numbers: dict[tuple[int, int], int], random: object
 ) -> None:
-    segments = [(SegmentName.numbered(*place, SIZE), minutes(arrived)) for place, arrived in numbers.items()]
-    random.shuffle(segments)
+    places = list(numbers)
+    random.shuffle(places)
+    segments = {place: segment_file(place, numbers[place]) for place in places}
     found = [
         (r.timeline, r.first.number(SIZE), r.last.number(SIZE), int((r.archived - NOON) / timedelta(minutes=1)))
         for r in wal_ranges(segments, SIZE)
@@ -112,7 +113,7 @@ def test_segments_are_joined_into_the_longest_unbroken_runs(
 @pytest.mark.parametrize(("size", "per_log"), [(MB, 4096), (SIZE, 256), (1024 * MB, 4)])
 def test_a_run_goes_on_in_the_next_log_file(size: int, per_log: int) -> None:
     names = [SegmentName(1, 0, per_log - 1), SegmentName(1, 1, 0)]
-    (run,) = wal_ranges([(name, NOON) for name in names], size)
+    (run,) = wal_ranges({(1, per_log - 1): segment_file((1, 0), 0), (1, per_log): segment_file((1, 0), 0)}, size)
     assert run.as_dict() == {
         "timeline": 1,
         "first": str(names[0]),
