@@ -8,6 +8,7 @@ The history is written once for each version; every restore goes into a director
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from itertools import cycle, product
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.history import SCENES, History, options
 from tests.support.ledger import Target, parse_lsn
+from tests.support.marks import once
 from tests.support.scenes import SHARED_NAME
 from tests.support.scratch import Scratch
 
@@ -64,6 +66,7 @@ def test_a_restore_point_with_quotes_in_its_name(history: History, scratch: Scra
     check(history, scratch, timeline, history.target(timeline, "name", label), history.event(timeline, label).lsn)
 
 
+@once
 @pytest.mark.parametrize(("timeline", "tag"), [(1, "b"), (2, "c"), (3, "d"), (5, "f"), (6, "g")])
 def test_a_name_that_every_timeline_has_is_the_last_one_on_the_path(
     history: History, scratch: Scratch, timeline: int, tag: str
@@ -74,6 +77,20 @@ def test_a_name_that_every_timeline_has_is_the_last_one_on_the_path(
     assert restored.state.rows == path.state(kept).rows
 
 
+@once
+def test_a_name_that_is_there_twice_is_settled_by_the_position_that_is_offered(
+    history: History, scratch: Scratch
+) -> None:
+    told = history.subject.run("backup_info", target_name=SHARED_NAME, target_timeline="4")["reason"]
+    offered = re.search(r"target_lsn=(\S+) and target_inclusive=false", told)
+    assert offered, told
+    restored = scratch.restore(target_lsn=offered[1], target_inclusive=False, target_timeline="4")
+    path = history.paths[4]
+    kept = path.events.index(history.event(4, f"e {SHARED_NAME}")) + 1
+    assert restored.state.rows == path.state(kept).rows
+
+
+@once
 @pytest.mark.parametrize(("kind", "inclusive"), [("time", True), ("time", False), ("xid", True), ("lsn", True)])
 @pytest.mark.parametrize("timeline", [2, 4, 6])
 def test_the_last_transaction_before_a_fork(
@@ -95,12 +112,14 @@ def test_the_position_of_a_fork(history: History, scratch: Scratch, timeline: in
     check(history, scratch, followed, Target("lsn", begin, inclusive), begin)
 
 
+@once
 @pytest.mark.parametrize("inclusive", [True, False])
 def test_a_position_in_the_middle_of_a_record(history: History, scratch: Scratch, inclusive: bool) -> None:
     lsn = history.event(3, "d at once 1").lsn + 1
     check(history, scratch, 3, Target("lsn", lsn, inclusive), lsn)
 
 
+@once
 @pytest.mark.parametrize("microseconds", [-1, 1])
 @pytest.mark.parametrize("inclusive", [True, False])
 def test_a_microsecond_beside_a_commit(history: History, scratch: Scratch, microseconds: int, inclusive: bool) -> None:
@@ -110,6 +129,7 @@ def test_a_microsecond_beside_a_commit(history: History, scratch: Scratch, micro
     check(history, scratch, 2, Target("time", moment, inclusive), event.lsn)
 
 
+@once
 @pytest.mark.parametrize("kind", ["time", "xid", "lsn"])
 def test_a_point_within_a_backup_is_reached_from_the_one_before(history: History, scratch: Scratch, kind: str) -> None:
     start, stop = (parse_lsn(history.backups["second"][name]) for name in ("start_lsn", "stop_lsn"))
@@ -124,12 +144,14 @@ def test_all_of_a_timeline(history: History, scratch: Scratch, timeline: int) ->
     assert restored.state == history.state(timeline, Target("latest", None))
 
 
+@once
 def test_latest_is_the_end_of_the_latest_timeline(history: History, scratch: Scratch) -> None:
     restored = scratch.restore(target="latest")
     assert restored.state == history.state(6, Target("latest", None))
     assert restored.backup == "third"
 
 
+@once
 @pytest.mark.parametrize(
     ("label", "timeline"), [("first", 1), ("second", 1), ("second", 5), ("stray", 2), ("third", 3), ("third", 6)]
 )
@@ -139,6 +161,7 @@ def test_immediate_is_the_end_of_the_backup(history: History, scratch: Scratch, 
     assert restored.state.rows == path.state(sum(event.lsn < stop for event in path.events)).rows
 
 
+@once
 @pytest.mark.parametrize(("label", "timeline"), [("first", 1), ("stray", 2), ("third", 3)])
 def test_current_is_the_timeline_of_the_backup(history: History, scratch: Scratch, label: str, timeline: int) -> None:
     restored = scratch.restore(target="latest", backup_label=label, target_timeline="current")
@@ -153,6 +176,7 @@ def test_a_moment_on_an_abandoned_branch_is_that_moment_on_the_latest_path(histo
     assert "target_timeline=4" in " ".join(restored.warnings)
 
 
+@once
 def test_an_earlier_backup_may_be_asked_for(history: History, scratch: Scratch) -> None:
     target = history.target(6, "xid", "g aborted")
     restored = scratch.restore(**options(target), backup_label="first")
