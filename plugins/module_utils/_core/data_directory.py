@@ -84,14 +84,6 @@ class RestoreRecord:
     undo_mark: str | None = None
 
 
-def mark_of(inode: int, record: RestoreRecord | None) -> str:
-    """Tell data from any other, wherever it is moved: by its inode, and the restore that made it.
-
-    The inode alone may be that of a directory that was removed since.
-    """
-    return str(inode) if record is None else f"{inode} {record.previous_directory}"
-
-
 @dataclass(frozen=True)
 class RestoreRequest:
     """What is asked for; ``label`` None lets any backup serve. With a ``source`` it is a clone of that cluster."""
@@ -127,7 +119,8 @@ class DataDirectory:
 
     ``kind``: ``missing``, ``empty``, ``cluster``, ``unfinished`` (a switch was interrupted) or ``unknown``.
     ``postmaster`` is the process id of the server that works in it, found among the processes, not in a file.
-    ``freed`` are the bytes that go with what is staged, by device. ``recovering`` tells that a server which starts in
+    ``mark`` tells this data from any other, under whatever name. ``freed`` are the bytes that go with what is staged,
+    by device. ``recovering`` tells that a server which starts in
     it goes on with a recovery to a target: nobody has promoted it. ``exchanging``: in a mount point, entries have been
     moved already.
     """
@@ -144,14 +137,9 @@ class DataDirectory:
     tablespaces: Mapping[str, Place] = field(default_factory=dict)
     room: Room = Room()
     freed: Mapping[int, int] = field(default_factory=dict)
-    inode: int = 0
+    mark: str = ""
     recovering: bool = False
     exchanging: bool = False
-
-    @property
-    def mark(self) -> str:
-        """What tells this data from any other."""
-        return mark_of(self.inode, self.record)
 
     @property
     def startable(self) -> bool:

@@ -71,6 +71,11 @@ class Rollback:
     aside: str | None
     startable: bool
 
+    @property
+    def moves_data(self) -> bool:
+        """Tell whether a server has to be down for it."""
+        return any(not isinstance(step, ForgetRollback) for step in self.plan.steps)
+
 
 def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: str) -> Rollback:
     """Plan to put ``wanted`` back (None: what the restore in place replaced); all but a running server is checked."""

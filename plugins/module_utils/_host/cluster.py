@@ -36,9 +36,9 @@ def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> D
         record=own_record(real),
         wal=_wal_place(real),
         tablespaces=_tablespaces(real),
-        inode=os.stat(real).st_ino,
         recovering=os.path.exists(f"{real}/recovery.signal"),
     )
+    seen = replace(seen, mark=mark_of(real, os.stat(real).st_ino, seen.record))
     identifier = system_identifier(real, bin_directory, runner)
     if identifier is not None:
         return replace(seen, kind="cluster", system_identifier=identifier)
@@ -94,6 +94,19 @@ def own_record(directory: str) -> RestoreRecord | None:
     """Read what a restore noted in the very directory that it made; a record that came along in a copy is none."""
     record = read_record(directory)
     return record if record is not None and record.inode == os.stat(directory).st_ino else None
+
+
+def mark_of(path: str, inode: int, record: RestoreRecord | None) -> str:
+    """Tell data from any other: by ``inode``, that of its data directory, by PG_VERSION's, and by its restore.
+
+    Renames keep inodes; and PG_VERSION, which is written once, tells apart what was in one mount point. An inode by
+    itself may be that of something that was removed since.
+    """
+    try:
+        version = os.stat(f"{path}/PG_VERSION").st_ino
+    except OSError:
+        version = 0
+    return f"{inode}-{version}" if record is None else f"{inode}-{version} {record.previous_directory}"
 
 
 def record_document(record: RestoreRecord) -> dict[str, Any]:

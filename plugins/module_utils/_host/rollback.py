@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 
-from .._core.data_directory import HELD_CONTROL, DataDirectory, RestoreRecord, mark_of
+from .._core.data_directory import HELD_CONTROL, DataDirectory, RestoreRecord
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
-from .cluster import major_version, read_record, system_identifier
+from .cluster import major_version, mark_of, read_record, system_identifier
 from .files import read_json, remove_tree, write_json
 from .processes import find_postmaster
 from .restore import move_in, move_out
@@ -61,7 +61,7 @@ def observe_kept(path: str, bin_directory: str, runner: CommandRunner) -> Kept:
     return Kept(
         path,
         _kind(path, identifier, record),
-        mark_of(inode, record),
+        mark_of(path, inode, record),
         record,
         identifier,
         find_postmaster(path),

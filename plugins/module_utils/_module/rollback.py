@@ -44,7 +44,7 @@ def _plan(task: Task, wanted: str | None, bin_directory: str, identifier: str | 
     situation = observe_situation(directory, wanted, bin_directory, task.runner, identifier)
     stamp = free_stamp(directory, [kept.path for kept in situation.kept], datetime.now(timezone.utc))
     rollback = plan_rollback(situation, wanted, task.options["force"], stamp)
-    if rollback.source is not None and not task.check_mode:
+    if rollback.moves_data and not task.check_mode:
         check_stopped(directory)
     return rollback
 

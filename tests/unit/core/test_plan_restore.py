@@ -64,7 +64,7 @@ STAGED = RestoreRecord(
     start_lsn=str(BACKUP.start_lsn),
     end_lsn="0/9000000",
 )
-RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=Room(1, 1 << 40), inode=7)
+RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=Room(1, 1 << 40), mark="7")
 MISSING = replace(RUNNING, kind="missing")
 SETTINGS = {"restore_command": "get", "recovery_target_timeline": "1"}
 OVERRIDES = {"listen_addresses": ""}
@@ -293,14 +293,14 @@ NEXT = replace(STAGED, previous_directory=f"{DATA}.before-2")
         # what has been written to is what a rollback puts back
         ({}, (f"{DATA}.before-2", "7")),
         ({"kind": "unknown"}, (f"{DATA}.before-2", "7")),
-        ({"record": ATTEMPT}, (f"{DATA}.before-2", f"7 {DATA}.before-1")),
+        ({"record": ATTEMPT}, (f"{DATA}.before-2", "7")),
         # an attempt that nobody has promoted is not
         ({"record": ATTEMPT, "recovering": True}, (f"{DATA}.before-1", "5")),
         ({"record": ATTEMPT, "kind": "unfinished"}, (f"{DATA}.before-1", "5")),
         # unless it is all that there ever was here
         (
             {"record": replace(ATTEMPT, undo_directory=None, undo_mark=None), "recovering": True},
-            (f"{DATA}.before-2", f"7 {DATA}.before-1"),
+            (f"{DATA}.before-2", "7"),
         ),
         # a standby of the user's own is recovering as well
         ({"recovering": True}, (f"{DATA}.before-2", "7")),
@@ -327,7 +327,7 @@ def test_what_was_noted_before_the_data_was_set_aside_stays() -> None:
         IN_PLACE,
         RELEASE,
     )
-    exchanging = replace(RUNNING, kind="unfinished", mount_point=True, exchanging=True, inode=99, staged=NOTED)
+    exchanging = replace(RUNNING, kind="unfinished", mount_point=True, exchanging=True, mark="99", staged=NOTED)
     assert NoteUndo not in kinds(switch(exchanging))
 
 

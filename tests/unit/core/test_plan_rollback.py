@@ -59,12 +59,12 @@ def record(replaced: str, mark: str, **changes: Any) -> RestoreRecord:
 
 FIRST = record("1", mark="5")
 RESTORED = DataDirectory(
-    *("/pgdata", DATA, "cluster"), system_identifier=IDENTIFIER, record=FIRST, inode=6, room=Room(1, 0)
+    *("/pgdata", DATA, "cluster"), system_identifier=IDENTIFIER, record=FIRST, mark="6 first", room=Room(1, 0)
 )
 ORIGINAL = Kept(before("1"), "cluster", "5", system_identifier=IDENTIFIER, device=1)
-ASIDE = Kept(before("2"), "cluster", f"6 {before('1')}", FIRST, IDENTIFIER, device=1)
-BACK = replace(RESTORED, record=None, inode=5)
-GONE = replace(RESTORED, kind="missing", record=None, inode=0, system_identifier=None)
+ASIDE = Kept(before("2"), "cluster", "6 first", FIRST, IDENTIFIER, device=1)
+BACK = replace(RESTORED, record=None, mark="5")
+GONE = replace(RESTORED, kind="missing", record=None, mark="", system_identifier=None)
 MOVES = (SetAside(DATA, before(STAMP)), PutInPlace(before("1"), DATA))
 FORGET = ForgetRollback(JOURNAL)
 
@@ -99,14 +99,14 @@ def test_what_has_been_rolled_back_stays() -> None:
 
 def test_the_restore_before_the_one_that_was_rolled_back_is_not_undone_as_well() -> None:
     """Restored, restored again, rolled back once: to go back further has to be asked for by name."""
-    second = Kept(before("3"), "cluster", "8 x", record("2", mark=f"6 {before('1')}"), IDENTIFIER, device=1)
+    second = Kept(before("3"), "cluster", "8 x", record("2", mark="6 first"), IDENTIFIER, device=1)
     assert not roll_back(RESTORED, ORIGINAL, second).plan.changed
     assert roll_back(RESTORED, ORIGINAL, second, wanted=before("1")).source == before("1")
 
 
 def test_a_directory_with_the_inode_of_one_that_is_gone_is_not_taken_for_it() -> None:
     """The data that the first restore replaced was removed, and the second one got its inode."""
-    again = replace(RESTORED, inode=5, record=record("2", mark=f"6 {before('1')}"))
+    again = replace(RESTORED, mark="5 second", record=record("2", mark="6 first"))
     assert roll_back(again, ASIDE).source == before("2")
 
 
@@ -120,7 +120,7 @@ def test_undoing_a_rollback_gives_everything_its_name_back() -> None:
     )
     taken = replace(ORIGINAL, mark="99")
     assert roll_back(BACK, ASIDE, taken, wanted=before("2")).aside == before(STAMP)
-    other = replace(BACK, inode=77)
+    other = replace(BACK, mark="77")
     assert roll_back(other, ASIDE, wanted=before("2")).aside == before(STAMP)
 
 
@@ -138,8 +138,8 @@ def test_a_record_that_knows_of_no_rollback_names_what_was_set_aside() -> None:
 
 
 def test_after_several_attempts_what_was_last_written_to_comes_back() -> None:
-    attempt = Kept(before("2"), "cluster", f"6 {before('1')}", FIRST, IDENTIFIER, device=1)
-    second = replace(RESTORED, inode=8, record=replace(FIRST, previous_directory=before("2")))
+    attempt = Kept(before("2"), "cluster", "6 first", FIRST, IDENTIFIER, device=1)
+    second = replace(RESTORED, mark="8 second", record=replace(FIRST, previous_directory=before("2")))
     assert roll_back(second, ORIGINAL, attempt).source == before("1")
 
 
@@ -251,6 +251,13 @@ def test_an_interrupted_rollback_goes_on_from_where_it_was(
     found = roll_back(directory, *kept, journal=NOTED, wanted=wanted)
     assert found.plan.steps == steps
     assert (found.source, found.aside) == (before("1"), before("2"))
+
+
+def test_a_server_is_in_nobodys_way_where_no_data_is_moved() -> None:
+    assert roll_back(RESTORED, ORIGINAL).moves_data
+    assert roll_back(GONE, ORIGINAL, wanted=before("1")).moves_data
+    assert not roll_back(BACK, ASIDE).moves_data
+    assert not roll_back(BACK, ASIDE, journal=NOTED).moves_data
 
 
 def test_an_interrupted_rollback_is_not_mixed_with_another() -> None:

@@ -63,7 +63,20 @@ def test_a_cluster_is_known_by_its_control_file(data: Path) -> None:
     assert (found.staged, found.record, found.postmaster, found.mount_point) == (None, None, None, False)
     assert found.room.free > 0
     assert found.room.device == data.stat().st_dev
-    assert (found.inode, found.recovering, found.freed) == (inode(data), False, {})
+    assert (found.recovering, found.freed) == (False, {})
+
+
+def test_data_is_known_under_any_name_and_told_from_what_else_has_its_inode(data: Path, tmp_path: Path) -> None:
+    fill(data, DATA)
+    mark = cluster.mark_of(str(data), inode(data), None)
+    data.rename(tmp_path / "renamed")
+    assert cluster.mark_of(f"{tmp_path}/renamed", inode(tmp_path / "renamed"), None) == mark
+    others = [
+        cluster.mark_of(f"{tmp_path}/renamed", inode(tmp_path / "renamed"), RECORDED),
+        cluster.mark_of(f"{tmp_path}/gone", inode(tmp_path / "renamed"), None),
+        cluster.mark_of(f"{tmp_path}/renamed", 1, None),
+    ]
+    assert len({mark, *others}) == 4
 
 
 def test_a_restore_that_nobody_promoted_is_known_by_its_signal_file(data: Path) -> None:

@@ -18,7 +18,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RECORD,
     DataDirectory,
     RestoreRecord,
-    mark_of,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
@@ -26,7 +25,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, apply
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import observe_directory, write_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
+    mark_of,
+    observe_directory,
+    write_record,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from tests.unit.host.fakes import Killed, changes_of, killed_at
@@ -62,7 +65,7 @@ class Restored:
             complete=True,
             inode=inode,
             undo_directory=str(self.kept),
-            undo_mark=mark_of(inode if mount_point else os.stat(self.kept).st_ino, None),
+            undo_mark=mark_of(str(self.kept), inode if mount_point else os.stat(self.kept).st_ino, None),
         )
         write_record(str(self.path), self.record)
         self.restored = contents(self.path) | {}
