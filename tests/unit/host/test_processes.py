@@ -20,6 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.processes imp
     is_running,
     startup_progress,
 )
+from tests.support.waiting import wait_until
 
 Start = Callable[[Path, str], subprocess.Popen[bytes]]
 
@@ -33,6 +34,9 @@ def start() -> Iterator[Start]:
             process = subprocess.Popen([title, "60"], executable=shutil.which("sleep"), cwd=directory)
             stack.enter_context(process)
             stack.callback(process.kill)
+            # The call returns in the middle of exec, when the new arguments may not be there yet.
+            arguments = Path(f"/proc/{process.pid}/cmdline")
+            wait_until(lambda: arguments.read_bytes().startswith(title.encode()), message=f"{title} to begin")
             return process
 
         yield started
