@@ -265,14 +265,28 @@ def uproot(path: Path) -> None:
     path.with_name("elsewhere").rename(path)
 
 
+def give_away(path: Path) -> None:
+    """Leave it to the group, so that it can still be read."""
+    os.chown(path, 0, -1)
+
+
+def take_back(path: Path) -> None:
+    os.chown(path, path.parent.stat().st_uid, -1)
+
+
 DAMAGES = [
     Damage("open to others", lambda path: path.chmod(0o755), lambda path: path.chmod(0o750), "closed to others"),
     Damage("a link", plant, uproot, "is a link, expected a directory"),
 ]
+GIVEN_AWAY = Damage("given away", give_away, take_back, "belongs to root")
 
 
-@pytest.mark.parametrize("below", [".", "wal", "backup"])
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.name)
+# Only root can give a directory away; the owner of the cluster's own directory is who the others have to belong to.
+DAMAGED = [(damage, below) for damage in DAMAGES for below in (".", "wal", "backup")]
+DAMAGED += [(GIVEN_AWAY, below) for below in ("wal", "backup") if os.getuid() == 0]
+
+
+@pytest.mark.parametrize(("damage", "below"), DAMAGED, ids=lambda value: getattr(value, "name", value))
 def test_a_repository_that_others_could_have_changed_is_refused_by_all(
     history: History, damage: Damage, below: str
 ) -> None:
