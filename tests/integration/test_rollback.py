@@ -244,6 +244,26 @@ def stage_and_check(story: Story, target: dict[str, Any]) -> bool:
     return (story.data.parent / "data.restore" / "pgark_restore.json").exists()
 
 
+def test_another_restore_after_an_interrupted_switch_still_knows_the_way_back(story: Story) -> None:
+    """The data has been set aside, and there is nothing in its place; then somebody wants another moment."""
+    story.stop()
+    before = tree(story.data)
+    target = {"program": story.subject.program, "target_time": story.moment}
+    story.subject.run("pitr_restore", state="staged", **target)
+    options = {**story.subject.options, **target, "state": "restored"}
+    at = 1
+    while story.data.exists():
+        assert run_and_kill(story.subject.modules, "pitr_restore", at, **options) is None
+        at += 1
+    story.put(story.middle)
+    story.recover()
+    assert story.cluster.value(COUNT) == 50
+    story.stop()
+    story.roll_back()
+    assert tree(story.data) == before
+    story.check(150)
+
+
 def test_links_and_tablespaces_need_no_moving(recoverable: Recoverable, sandbox: Sandbox) -> None:
     """PGDATA and pg_wal are links, a table is in a tablespace: everything outside stays with the data it belongs to."""
     story, cluster = Story(recoverable), recoverable.cluster
@@ -318,6 +338,22 @@ def test_a_switch_in_a_mount_point_can_be_rolled_back_half_way(in_mount_point: S
         story.roll_back()
         assert picture(story) == before
         story.subject.run("pitr_restore", state="staged", **target)
+    story.check(150)
+
+
+def test_another_restore_after_a_half_done_exchange_still_knows_the_way_back(in_mount_point: Story) -> None:
+    story = in_mount_point
+    before = picture(story)
+    target = {"program": story.subject.program, "target_time": story.moment}
+    story.subject.run("pitr_restore", state="staged", **target)
+    options = {**story.subject.options, **target, "state": "restored"}
+    assert run_and_kill(story.subject.modules, "pitr_restore", 12, **options) is None
+    story.put(story.middle)
+    story.recover()
+    assert story.cluster.value(COUNT) == 50
+    story.stop()
+    story.roll_back()
+    assert picture(story) == before
     story.check(150)
 
 
