@@ -56,8 +56,8 @@ sanity: setup ## ansible-test sanity, on a clean copy
 .PHONY: unit integration
 unit: setup ## unit tests: seconds, no server
 	$(PYTEST) tests/unit $(PYTEST_ARGS)
-integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
-	$(PYTEST) tests/integration $(PYTEST_ARGS)
+integration: setup ## integration tests: real PostgreSQL 17 and 18 servers, on all processors
+	$(PYTEST) --numprocesses=auto --dist=loadfile tests/integration $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
 ANSIBLE_CORE ?= 2.16
