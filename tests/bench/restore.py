@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from tests.bench import machine, profile
 from tests.bench.report import Report, Table
@@ -28,15 +29,23 @@ GIB, MB = 2**30, 2**20
 ROWS = "COPY ledger FROM PROGRAM 'head -c {bytes} /dev/urandom | base64 -w 1300'"
 STAGE = "pitr_restore : stage | Unpack and verify the backup while the server runs"
 STAMP = r"^(\S+ \S+) \S+ \[\d+\] LOG:  "
-EXPLANATION = f"""\
+EXPLANATION = """\
 How long a restore keeps a server down, for clusters of different sizes, and how that compares to restoring by hand:
 stop, remove the data directory, unpack the backup in its place, start. Both restore the same backup with all of the WAL
-that was archived after it, {{wal}} MB, on the same machine in one run; `pitr_restore.yml` first. The backup is
+that was archived after it, {wal} MB, on the same machine in one run; `pitr_restore.yml` first. The backup is
 compressed with zstd, which is all that the way by hand calls; it verifies nothing and syncs nothing to disk.
 
-The times are those in the server's log. *Down* is from the request to shut down until the new server starts: what a
-restore adds to the replay that any restore has to do. *Replay* is from the new server's start to the end of recovery.
-PostgreSQL {VERSION}, files in the page cache."""
+The times are those in the server's log. *Stopping* is from the request to shut down to the end of the old server, which
+writes its last checkpoint; *stopped* from there until the new server starts: what the way of restoring decides. *Replay*
+is from the new server's start to the end of recovery, as any restore needs it. Files are in the page cache."""
+
+
+class Times(NamedTuple):
+    """The seconds that a server took to stop, for which it was stopped, and that it took to recover."""
+
+    stopping: float
+    stopped: float
+    replay: float
 
 
 @dataclass(frozen=True)
@@ -46,15 +55,14 @@ class Measurement:
     way: str
     size: int
     staging: float | None
-    down: float
-    replay: float
+    times: Times
     wal: int
 
     def row(self) -> list[str]:
         """Return the line of the table."""
         staged = ["", ""] if self.staging is None else [f"{self.staging:.1f}", f"{self.size / MB / self.staging:.0f}"]
-        replayed = [f"{self.replay:.1f}", f"{self.wal / MB / self.replay:.0f}"]
-        return [f"{self.way}, {self.size / GIB:.1f} GB", *staged, f"{self.down:.1f}", *replayed]
+        seconds = [f"{each:.1f}" for each in self.times]
+        return [f"{self.way}, {self.size / GIB:.1f} GB", *staged, *seconds, f"{self.wal / MB / self.times.replay:.0f}"]
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +79,7 @@ def measure(options: argparse.Namespace, say: Callable[[str], None]) -> Report:
             with sandbox.cluster(VERSION, settings=SETTINGS) as cluster:
                 facts = machine.describe(sandbox, cluster)
                 found += _Subject(sandbox, cluster, say).measure(int(size * GIB), options.wal * MB)
-    columns = ["restore", "staging, s", "MB/s", "down, s", "replay, s", "MB/s of WAL"]
+    columns = ["restore", "staging, s", "MB/s", "stopping, s", "stopped, s", "replay, s", "MB/s of WAL"]
     table = Table("Results", columns, [measurement.row() for measurement in found])
     return Report(TITLE, EXPLANATION.format(wal=options.wal), facts, [table])
 
@@ -107,8 +115,8 @@ class _Subject:
         environment = profile.environment(measured)
         variables = {"target": "latest"}
         self._playbooks.run("pitr_restore", self._inventory, variables=variables, environment=environment, timeout=3600)
-        down, replay = times(self._cluster.log()[seen:])
-        return Measurement("pitr_restore.yml", size, profile.task_seconds(measured)[STAGE], down, replay, wal)
+        staging = profile.task_seconds(measured)[STAGE]
+        return Measurement("pitr_restore.yml", size, staging, times(self._cluster.log()[seen:]), wal)
 
     def _restore_by_hand(self, size: int, wal: int) -> Measurement:
         self._say("by hand")
@@ -127,8 +135,7 @@ class _Subject:
         self._cluster.start()
         wait_until(lambda: "archive recovery complete" in self._cluster.log()[seen:], timeout=3600, message="recovery")
         wait_until(lambda: not self._cluster.value("SELECT pg_is_in_recovery()"), message="the end of recovery")
-        down, replay = times(self._cluster.log()[seen:])
-        return Measurement("by hand", size, None, down, replay, wal)
+        return Measurement("by hand", size, None, times(self._cluster.log()[seen:]), wal)
 
     def _program(self, action: str) -> str:
         program, repository = self._cluster.home / "programs" / "pgark-wal", self._repository
@@ -138,7 +145,7 @@ class _Subject:
         """Return the measurement, after a look that everything came back."""
         if self._rows() != rows:
             raise AssertionError(f"{self._rows()} rows came back instead of {rows}")
-        self._say(f"{measurement.way}: down for {measurement.down:.1f} s, replay {measurement.replay:.1f} s")
+        self._say(f"{measurement.way}: {measurement.times}")
         return measurement
 
     def _write(self, size: int) -> None:
@@ -153,12 +160,12 @@ class _Subject:
         return int(self._cluster.value("SELECT pg_current_wal_lsn() - '0/0'"))
 
 
-def times(log: str) -> tuple[float, float]:
-    """Return from a server's log the seconds for which it was down, and those from its start to the end of recovery."""
-    stopped = _moment(log, "received fast shutdown request")
-    started = _moment(log, "starting PostgreSQL")
+def times(log: str) -> Times:
+    """Read from a server's log how long its first stop, what followed, and the recovery took."""
+    events = ("received fast shutdown request", "database system is shut down", "starting PostgreSQL")
+    requested, stopped, started = (_moment(log, event) for event in events)
     recovered = _moment(log, "archive recovery complete")
-    return (started - stopped).total_seconds(), (recovered - started).total_seconds()
+    return Times(*(span.total_seconds() for span in (stopped - requested, started - stopped, recovered - started)))
 
 
 def _moment(log: str, event: str) -> datetime:
