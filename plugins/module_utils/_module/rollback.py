@@ -55,7 +55,7 @@ def _held(task: Task) -> Iterator[tuple[str | None, list[str]]]:
     layout = task.layout
     with ExitStack() as stack:
         try:
-            stack.enter_context(task.locked("pitr_restore"))
+            stack.enter_context(task.locked("pitr_restore", reading=task.options["source_cluster"] is not None))
             found: tuple[str | None, list[str]] = (require(layout).system_identifier, [])
         except Busy:
             raise
