@@ -36,8 +36,8 @@ that was archived after it, {wal} MB, on the same machine in one run; `pitr_rest
 compressed with zstd, which is all that the way by hand calls; it verifies nothing and syncs nothing to disk.
 
 The times are those in the server's log. *Stopping* is from the request to shut down to the end of the old server, which
-writes its last checkpoint; *stopped* from there until the new server starts: what the way of restoring decides. *Replay*
-is from the new server's start to the end of recovery, as any restore needs it. Files are in the page cache."""
+writes its last checkpoint; *stopped* from there until the new server starts: what the way of restoring decides.
+*Replay* is from the new server's start to the end of recovery, as any restore needs it. Files are in the page cache."""
 
 
 class Times(NamedTuple):
