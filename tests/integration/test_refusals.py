@@ -69,6 +69,25 @@ def every_branch(*timelines: int) -> SAID:
     return lambda _history: [f"target_timeline={timeline}" for timeline in timelines]
 
 
+def end_of(history: History, timeline: int) -> Target:
+    """Aim at the last transaction of a timeline, at which recovery to a time does not stop."""
+    events = history.paths[timeline].events
+    return Target("time", [event.time for event in events if event.ends][-1])
+
+
+def end_of_point(history: History, label: str) -> int:
+    """Give the position behind a restore point on timeline 4, which is how pg_create_restore_point tells it."""
+    start = history.event(4, label).lsn
+    return next(record for record in history.paths[4].records if record > start)
+
+
+def released(history: History) -> tuple[int, int]:
+    """Give a transaction, and the number that a savepoint in it had."""
+    xid = history.event(6, "g in parts").xid
+    assert xid is not None
+    return xid, xid + 1
+
+
 FORMS = [
     fixed("a bare date", "write T between date and time", target_time="2026-09-15"),
     fixed("no offset", "has no offset from UTC", "add Z for UTC", target_time="2026-09-15T14:30:00"),
@@ -130,25 +149,6 @@ ELSEWHERE = [
         lambda history: [format_lsn(end_of_point(history, f"{tag} {SHARED_NAME}")) for tag in "be"],
     ),
 ]
-
-
-def end_of(history: History, timeline: int) -> Target:
-    """Aim at the last transaction of a timeline, at which recovery to a time does not stop."""
-    events = history.paths[timeline].events
-    return Target("time", [event.time for event in events if event.ends][-1])
-
-
-def end_of_point(history: History, label: str) -> int:
-    """Give the position behind a restore point on timeline 4, which is how pg_create_restore_point tells it."""
-    start = history.event(4, label).lsn
-    return next(record for record in history.paths[4].records if record > start)
-
-
-def released(history: History) -> tuple[int, int]:
-    """Give a transaction, and the number that a savepoint in it had."""
-    xid = history.event(6, "g in parts").xid
-    assert xid is not None
-    return xid, xid + 1
 
 
 @contextmanager
