@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.history import History, options
+from tests.support.history import History, options, slim
 from tests.support.ledger import parse_lsn
 from tests.support.marks import once
 from tests.support.modules import Modules
@@ -43,6 +43,7 @@ def subject(sandbox: Sandbox, version: str, modules: Modules) -> Iterator[Recove
     with sandbox.cluster(version, settings=SETTINGS, wal_segment_size=1) as cluster:
         created = Recoverable(sandbox, cluster, modules)
         created.enable()
+        slim(cluster)
         cluster.sql("CREATE TABLE ledger AS SELECT 1 AS n WHERE false")
         yield created
 
@@ -115,7 +116,7 @@ def test_a_recovery_that_ends_too_early_is_not_taken_for_the_end(subject: Recove
     undo(subject, 3)
 
 
-def test_a_failed_check_leaves_the_server_paused_and_says_what_can_be_done(subject: Recoverable) -> None:
+def test_a_failed_check_leaves_the_server_paused_until_one_is_met(subject: Recoverable) -> None:
     moment, _segment = write(subject)
     switch_over(subject, target_time=moment)
     subject.run("postgres_server", state="started")
@@ -129,17 +130,9 @@ def test_a_failed_check_leaves_the_server_paused_and_says_what_can_be_done(subje
     cluster = subject.cluster
     assert cluster.value("SELECT pg_is_in_recovery()::text || pg_get_wal_replay_pause_state()") == "truepaused"
     assert cluster.value("SHOW transaction_read_only") == "on"
-    undo(subject, 3)
-
-
-def test_a_check_that_is_met_lets_the_server_be_promoted_after_one_that_was_not(subject: Recoverable) -> None:
-    moment, _segment = write(subject)
-    switch_over(subject, target_time=moment)
-    subject.run("postgres_server", state="started")
-    subject.wait_for_target()
-    subject.fail("recovery", state="promoted", checks=[{"query": COUNT, "expect": 3}])
     subject.run("recovery", state="promoted", checks=[{"query": COUNT, "expect": 2}])
-    assert not subject.cluster.value("SELECT pg_is_in_recovery()")
+    assert not cluster.value("SELECT pg_is_in_recovery()")
+    undo(subject, 3)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +192,6 @@ def test_a_restore_whose_controller_is_lost_goes_on_when_it_is_run_again(
     assert done.recap["main"]["failed"] == 0
     assert subject.cluster.value(COUNT) == 2
     assert not subject.cluster.value("SELECT pg_is_in_recovery()")
-    assert playbooks.run(path, inventory).changed == 0
 
 
 def lose(subject: Recoverable, number: int) -> str:

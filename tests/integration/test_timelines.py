@@ -102,6 +102,7 @@ def test_the_last_transaction_before_a_fork(
     check(history, scratch, timeline, history.target(timeline, kind, str(last.label), inclusive), last.lsn)
 
 
+@once
 @pytest.mark.parametrize("inclusive", [True, False])
 @pytest.mark.parametrize("on", ["parent", "child"])
 @pytest.mark.parametrize("timeline", [2, 5])

@@ -26,6 +26,7 @@ import psycopg
 
 from tests.support.ledger import Event, Notes, Path, State, Target, format_lsn, labelled, parse_lsn, read_wal
 from tests.support.modules import Modules
+from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.scenes import TABLE, Writer, scene
@@ -57,7 +58,7 @@ class History:
     def write(self) -> None:
         """Live through all of it."""
         self.subject.enable()
-        self._slim()
+        slim(self.subject.cluster)
         self._grow(1, Path([], []), self._position(), self._first_timeline)
         self._branch(2, 1, "b between", lambda writer: self._story(writer, "c", 300, "stray"))
         self._branch(3, 2, "c while prepared", lambda writer: self._story(writer, "d", 400, "third"))
@@ -149,12 +150,6 @@ class History:
         file = self.subject.cluster.data_directory / "pg_wal" / f"{timeline:08X}.history"
         return parse_lsn(file.read_text(encoding="utf-8").strip().splitlines()[-1].split("\t")[1])
 
-    def _slim(self) -> None:
-        """Drop the databases that new ones are made from: two thirds of what each restore would have to copy."""
-        for name in ("template0", "template1"):
-            self.subject.cluster.sql(f"ALTER DATABASE {name} IS_TEMPLATE false")
-            self.subject.cluster.sql(f"DROP DATABASE {name}")
-
 
 class Histories:
     """The histories of a session, one for each version, written when they are first asked for."""
@@ -179,6 +174,13 @@ class Histories:
             history.write()
             self._written[version] = history
         return self._written[version]
+
+
+def slim(cluster: Cluster) -> None:
+    """Drop the databases that new ones are made from: two thirds of what each restore would have to copy."""
+    for name in ("template0", "template1"):
+        cluster.sql(f"ALTER DATABASE {name} IS_TEMPLATE false")
+        cluster.sql(f"DROP DATABASE {name}")
 
 
 def options(target: Target) -> dict[str, Any]:
