@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._errors import Error
 from .target import Target
 
 RECORD = "pgark_restore.json"
@@ -159,3 +160,12 @@ class DataDirectory:
     def previous(self, stamp: str) -> str:
         """The name that the data now in place will get."""
         return f"{self.real_path}/pgark.before-{stamp}" if self.mount_point else f"{self.real_path}.before-{stamp}"
+
+
+def check_stopped(directory: DataDirectory) -> None:
+    """Refuse to change data under a server."""
+    if directory.postmaster is not None:
+        raise Error(
+            f"a server (process {directory.postmaster}) is running on {directory.path}",
+            "stop it first; nothing has been changed",
+        )

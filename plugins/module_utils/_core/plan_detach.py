@@ -141,12 +141,3 @@ def _check_settled(clone: Clone) -> None:
         )
     if clone.directory.postmaster is None and clone.state != _CLEAN:
         raise Error(f"{path} was not shut down cleanly: its state is '{clone.state}'", _UNCLEAN_HINT)
-
-
-def check_down(clone: Clone) -> None:
-    """Refuse to touch the identity of a running server."""
-    if clone.directory.postmaster is not None:
-        raise Error(
-            f"a server (process {clone.directory.postmaster}) is running on {clone.directory.path}",
-            "stop it first; nothing has been changed",
-        )

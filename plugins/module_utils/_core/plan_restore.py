@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from .._errors import Error
 from .catalog import Identity
 from .choice import Choice
-from .data_directory import DataDirectory, RestoreRecord, RestoreRequest
+from .data_directory import DataDirectory, RestoreRecord, RestoreRequest, check_stopped
 from .layout import Layout
 from .plan import Plan, Step
 from .restore_steps import (
@@ -143,11 +143,7 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
             f"{directory.staging} holds no complete staging of this restore",
             "run pitr_restore with state: staged first",
         )
-    if directory.postmaster is not None:
-        raise Error(
-            f"a server (process {directory.postmaster}) is running on {directory.path}",
-            "stop it first; nothing has been changed",
-        )
+    check_stopped(directory)
     steps: list[Step] = []
     old = _old_data(directory, staged)
     # The WAL of an earlier clone is not its source's, even where it has the same names and system identifier.

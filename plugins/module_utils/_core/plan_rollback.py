@@ -103,15 +103,6 @@ def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: 
     return Rollback(_plan(directory, steps, source.kind, source.record), source.path, aside, source.startable)
 
 
-def check_stopped(directory: DataDirectory) -> None:
-    """Refuse to move data under a server."""
-    if directory.postmaster is not None:
-        raise Error(
-            f"a server (process {directory.postmaster}) is running on {directory.path}",
-            "stop it first; nothing has been changed",
-        )
-
-
 def check_no_rollback(directory: DataDirectory, under_way: Journal | None) -> None:
     """Refuse a restore while a rollback is half done."""
     if under_way is not None:

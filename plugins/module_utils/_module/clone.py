@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.catalog import Backup, Identity
-from .._core.data_directory import DataDirectory, RestoreRequest
+from .._core.data_directory import DataDirectory, RestoreRequest, check_stopped
 from .._core.plan import Plan
 from .._core.plan_clone import (
     CheckConfiguration,
@@ -21,7 +21,7 @@ from .._core.plan_clone import (
     socket_settings,
     with_check,
 )
-from .._core.plan_detach import Clone, check_down, plan_detach
+from .._core.plan_detach import Clone, plan_detach
 from .._core.plan_repository import check_owner
 from .._host.apply import Host
 from .._host.clone import check_step, has_copied_configuration, own_configuration, tablespace_places, unusable
@@ -102,7 +102,7 @@ def detach(task: Task) -> Result:
         clone = _observe(task, bin_directory)
         plan = plan_detach(clone, generate())
         if plan.changed and not task.check_mode:
-            check_down(clone)
+            check_stopped(clone.directory)
         task.apply(plan, Host(task.runner, bin_directory=bin_directory))
         after = _observe(task, bin_directory)
     return planned(

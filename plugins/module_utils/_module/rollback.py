@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timezone
 
-from .._core.data_directory import DataDirectory
-from .._core.plan_rollback import Rollback, check_no_rollback, check_stopped, plan_rollback
+from .._core.data_directory import DataDirectory, check_stopped
+from .._core.plan_rollback import Rollback, check_no_rollback, plan_rollback
 from .._core.rollback import free_stamp
 from .._errors import Busy, Error
 from .._host.apply import Host

@@ -7,7 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+    DataDirectory,
+    RestoreRecord,
+    check_stopped,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach import (
     SIGNALS,
@@ -16,7 +20,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach i
     NoteIdentity,
     OfferHistory,
     ResetWal,
-    check_down,
     plan_detach,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
@@ -88,8 +91,8 @@ def test_a_running_server_is_no_obstacle_to_a_plan_but_to_carrying_it_out() -> N
     found = running(clone())
     assert plan_detach(found, "1001").changed
     with pytest.raises(Error, match=r"a server \(process 4711\) is running on /srv/clone"):
-        check_down(found)
-    check_down(clone())
+        check_stopped(found.directory)
+    check_stopped(clone().directory)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     DataDirectory,
     RestoreRecord,
     Room,
+    check_stopped,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import (
@@ -21,7 +22,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback
     NoteRollback,
     Rollback,
     check_no_rollback,
-    check_stopped,
     plan_rollback,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
