@@ -201,7 +201,7 @@ def test_a_recovery_is_told_from_where_it_began_to_where_it_will_end(
 ) -> None:
     recoverable.run("base_backup")
     recoverable.cluster.sql("CREATE TABLE ledger (n int)")
-    for _segment in range(6):
+    for _segment in range(12):
         recoverable.cluster.sql("INSERT INTO ledger VALUES (1)")
         recoverable.cluster.sql("SELECT pg_switch_wal()")
     recoverable.switch()
