@@ -231,7 +231,7 @@ def test_the_repository_and_recovery_tell_where_they_are(recoverable: Recoverabl
     assert nothing["reason"]
     backup = recoverable.run("base_backup")["backup"]
     latest = recoverable.run("backup_info", target="latest")
-    assert latest["backups"] == [backup]
+    assert latest["backups"] == [backup | {"usable": True, "problem": None}]
     assert (latest["reachable"], latest["chosen"], latest["reason"]) == (True, backup["label"], None)
     future = recoverable.run("backup_info", target_time="2999-01-01T00:00:00Z")
     assert (future["reachable"], future["chosen"]) == (False, None)

@@ -31,6 +31,8 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] ",
 }
 
+KEPT_PORTS: list[socket.socket] = []
+
 
 def versions() -> list[str]:
     """Return the major versions to test with, PGARK_TEST_VERSIONS (such as "17" or "17,18") narrows them."""
@@ -163,9 +165,24 @@ class Cluster:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, outside the range that the kernel gives to clients."""
+    """Return a port that nobody listens on, outside the range that the kernel gives to clients.
+
+    It is kept for this process, also while its server is down: others that run tests meanwhile take another one.
+    """
     candidates = random.sample(range(20000, 32000), 100)
-    return next(port for port in candidates if _is_free(port))
+    return next(port for port in candidates if _is_free(port) and _is_kept(port))
+
+
+def _is_kept(port: int) -> bool:
+    """Take a name that ends with this process; whoever finds it taken leaves the port alone."""
+    name = socket.socket(socket.AF_UNIX)
+    try:
+        name.bind(f"\0pgark-port-{port}")
+    except OSError:
+        name.close()
+        return False
+    KEPT_PORTS.append(name)
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -30,6 +30,8 @@ _LINE = re.compile(
 _POSITION = re.compile(r"(?:\bat|\bLSN|\bafter) ([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 # MAXALIGN: the next record begins at a multiple of it.
 _ALIGNMENT = 8
+_PAGE = 8192  # XLOG_BLCKSZ as PostgreSQL is built everywhere
+_PAGE_HEADER = 24  # SizeOfXLogShortPHD
 
 
 class Ended(NamedTuple):
@@ -80,7 +82,7 @@ def parse_records(text: str) -> Iterator[Ended | Point | Checkpoint]:
     """
     for match in _LINE.finditer(text):
         lsn = int(match["high"], 16) << 32 | int(match["low"], 16)
-        end = lsn + -(-int(match["length"]) // _ALIGNMENT) * _ALIGNMENT
+        end = end_of_record(lsn, int(match["length"]))
         if match["end"]:
             children = tuple(int(word) for word in (match["children"] or "").split())
             yield Ended(lsn, end, int(match["prepared"] or match["xid"]), match["time"], children)
@@ -88,6 +90,20 @@ def parse_records(text: str) -> Iterator[Ended | Point | Checkpoint]:
             yield Point(lsn, end, match["name"])
         else:
             yield Checkpoint(lsn, int(match["redo_high"], 16) << 32 | int(match["redo_low"], 16), int(match["next"]))
+
+
+def end_of_record(lsn: int, length: int) -> int:
+    """Give the position behind a record: the header of each page that it goes on in is no part of its length.
+
+    The first page of a segment has a longer header, by 16 bytes; a record that crosses into one ends that much later.
+
+    >>> hex(end_of_record(0x2000028, 42)), hex(end_of_record(0xD01FB8, 98))
+    ('0x2000058', '0xd02038')
+    """
+    left, room = length, _PAGE - lsn % _PAGE
+    while left > room:
+        lsn, left, room = lsn + room + _PAGE_HEADER, left - room, _PAGE - _PAGE_HEADER
+    return lsn + -(-left // _ALIGNMENT) * _ALIGNMENT
 
 
 def parse_position(message: str) -> int | None:

@@ -117,7 +117,7 @@ def test_records_are_summed_up_by_the_segment_in_which_they_begin() -> None:
     )
     assert summaries(text, SIZE) == {
         3: Summary(
-            *("2026-11-21 09:00:02.000000", 0x3FFFFF8, 0x4000020, (738, 740)),
+            *("2026-11-21 09:00:02.000000", 0x3FFFFF8, 0x4000038, (738, 740)),
             points=(Point(0x3000200, 0x3000268, "a"),),
         ),
         5: Summary(points=(Point(0x5000028, 0x5000090, "b"),)),

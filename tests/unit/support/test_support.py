@@ -62,13 +62,13 @@ def test_a_free_port_can_be_listened_on() -> None:
         server.bind(("127.0.0.1", free_port()))
 
 
-def test_a_taken_port_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_taken_port_is_not_offered_nor_one_that_was_offered_before(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        taken, free = server.getsockname()[1], free_port()
-        monkeypatch.setattr("random.sample", lambda *_: [taken, free])
-        assert free_port() == free
+        taken, offered = server.getsockname()[1], free_port()
+        monkeypatch.setattr("random.sample", lambda *_: [taken, offered, 19999])
+        assert free_port() == 19999
 
 
 @pytest.mark.parametrize(("chosen", "expected"), [("17", ["17"]), ("18,17", ["18", "17"])])
