@@ -205,14 +205,18 @@ def check(server: Server, options: Mapping[str, Any], progress: Progress) -> Non
 
 
 def promote(server: Server, task: Task, record: RestoreRecord | None) -> dict[str, bool]:
-    """End recovery, and put the settings of the restore back; tells what was, or would be, changed."""
+    """End recovery, and put the settings of the restore back; tells what was, or would be, changed.
+
+    While the record has overrides, a run before this one may have written all settings, and not had them read.
+    """
     in_recovery, settings = server.in_recovery(), settings_to_put_back(server, record)
-    changed = in_recovery or bool(settings)
+    unread = bool(settings) or (record is not None and bool(record.overrides))
+    changed = in_recovery or unread
     if task.check_mode:
         return {"changed": changed, "restart_required": changed or restart_required(server)}
     if in_recovery:
         end_recovery(server, task.options["timeout"])
-    if settings:
+    if unread:
         put_back(server, settings)
     forget_overrides(task.data_directory, record)
     return {"changed": changed, "restart_required": restart_required(server)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 
+from tests.support.killing import run_and_kill
 from tests.support.recoverable import Recoverable
 from tests.support.snapshots import tree
 
@@ -125,6 +126,27 @@ def check_clean(subject: Recoverable) -> None:
     assert not (cluster.data_directory / "called").exists()
     cluster.sql("ALTER SYSTEM SET listen_addresses = ''")
     assert not subject.run("recovery", state="promoted")["changed"], "what somebody writes later is left alone"
+
+
+def test_a_promotion_that_is_killed_before_its_settings_are_in_force_is_gone_on_with(recoverable: Recoverable) -> None:
+    """All is written to the file by then: nothing there tells that the server still works with the recovery's."""
+    subject, cluster = recoverable, recoverable.cluster
+    moment, expected = write_history(subject)
+    subject.switch()
+    target = {"target_time": moment, "program": subject.program}
+    subject.run("pitr_restore", state="staged", **target)
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="restored", **target)
+    subject.run("postgres_server", state="started")
+    subject.wait_for_target()
+    assert run_and_kill(subject.modules, "recovery", 1, "reload", state="promoted", **subject.options) is None
+    assert not cluster.value("SELECT pg_is_in_recovery()")
+    again = subject.run("recovery", state="promoted")
+    assert (again["changed"], again["restart_required"]) == (True, True)
+    subject.run("postgres_server", state="restarted")
+    assert listens(cluster.port)
+    assert not subject.run("recovery", state="promoted")["changed"]
+    assert cluster.value(SUM) == expected
 
 
 def listens(port: int) -> bool:

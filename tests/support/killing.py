@@ -41,6 +41,11 @@ for name in ("rename", "mkdir", "symlink", "rmdir"):
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply
 apply.carry_out = counted(apply.carry_out)
 """,
+    # Killed instead of it: what was written to a configuration file is not in force.
+    "reload": """
+from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
+Server.reload = lambda server: count()
+""",
     # tar gets no more than so many bytes of what it unpacks, and then the module is killed.
     "byte": """
 real_run = subprocess.run
@@ -61,7 +66,7 @@ subprocess.run = run
 def run_and_kill(
     modules: Modules, name: str, at: int, what: str = "change", **parameters: Any
 ) -> dict[str, Any] | None:
-    """Run a module and kill it after its `at`-th change of a name, or "step", or unpacked "byte".
+    """Run a module and kill it after its `at`-th change of a name, or "step", or unpacked "byte", or at a "reload".
 
     Returns its result if it ended before that, else nothing.
     """
