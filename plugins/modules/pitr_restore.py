@@ -206,6 +206,12 @@ previous_directory:
     - With O(state=rolled_back), the path of the data that was put back, or would be; null when that was done before.
   returned: O(state=staged), O(state=restored) and O(state=rolled_back)
   type: str
+undo_directory:
+  description:
+    - What a rollback puts back. After several attempts that nobody has promoted, it is what the first one replaced.
+    - Null before the data is switched, and where there was none.
+  returned: O(state=staged) and O(state=restored)
+  type: str
 set_aside:
   description:
     - Where the data that was rolled back is kept, or would be. Given as O(previous_directory), it undoes the rollback.
@@ -378,6 +384,7 @@ def result(plan: Plan, request: RestoreRequest, after: DataDirectory) -> Result:
         target=request.target.as_dict(),
         staging_directory=after.staging,
         previous_directory=None if record is None else record.previous_directory,
+        undo_directory=None if record is None else record.undo_directory,
         source=request.source,
     )
 
