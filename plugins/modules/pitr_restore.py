@@ -358,7 +358,7 @@ def recovery(task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[
     any more, are not run in a restore.
     """
     options, layout = task.options, task.layout
-    command = get_command(options["program"], layout.repository, layout.cluster)
+    command = get_command(options["program"], [layout.repository], layout.cluster, 2)
     unwanted = {"archive_cleanup_command": "", "recovery_end_command": ""}
     settings = {**kept, "restore_command": command, **unwanted, **request.target.settings(choice.timeline)}
     return Recovery(settings, recovery_overrides(options["local_only"], options["login_host"]))

@@ -231,7 +231,7 @@ def wanted_settings(
         return wanted_when_disabled(current, extra, server.replicates())
     command = options["command"] or ""
     if options["program"]:
-        command = push_command(options["program"], task.layout.repository, task.layout.cluster, compression)
+        command = push_command(options["program"], [task.layout.repository], task.layout.cluster, compression, 2)
     if options["library"] and "archive_library" in current:
         server.require_library(options["library"])
     return wanted_when_enabled(current, command, options["library"] or "", options["timeout"], extra)

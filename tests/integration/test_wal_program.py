@@ -48,7 +48,7 @@ class Archiving:
 
     def enable(self) -> None:
         """Switch archiving on, and restoring for any later recovery, and take the base backup."""
-        restore = get_command(str(self.program), str(self.repository.path), "main")
+        restore = get_command(str(self.program), [str(self.repository.path)], "main", 2)
         self.set("archive_mode", "on")
         self.set("restore_command", restore)
         self.compress("none")
@@ -61,7 +61,9 @@ class Archiving:
         self.cluster.sql(f"ALTER SYSTEM SET {name} = '{quoted}'")
 
     def compress(self, compression: str) -> None:
-        self.set("archive_command", push_command(str(self.program), str(self.repository.path), "main", compression))
+        self.set(
+            "archive_command", push_command(str(self.program), [str(self.repository.path)], "main", compression, 2)
+        )
         self.cluster.sql("SELECT pg_reload_conf()")
 
     def write_rows(self, count: int) -> str:

@@ -3,17 +3,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """pgark-wal: what PostgreSQL calls to archive one WAL file, and to fetch one back.
 
-Installed by the modules as one file whose first line names the interpreter, and called without any configuration:
+Installed by the modules as one file whose first line names the interpreter, and called without any configuration file.
+What stands in archive_command and restore_command, written by _core/settings.py, is in short
 
-    archive_command = '/path/pgark-wal push --repository /srv/pgark --cluster main "%p"'
-    restore_command = '/path/pgark-wal get --repository /srv/pgark --cluster main --absent-status 44 "%f" "%p";
-                       case $? in 44) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac'
+    a=DIRECTORY; [ "%p" -ef "$a/%f" ] && [ "$a/%f.1" -nt "%p" ] || exec pgark-wal push ... --ahead "$a" "%p"
+    s=DIRECTORY; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit; pgark-wal get ... --spool "$s" "%f" "%p"; ...
 
-Read it from the top: main, push, get, then what these stand on. Most imports are where they are needed: PostgreSQL
-starts this program for every 16 MB of WAL, and json, re, subprocess, contextlib or argparse would add half of its start
-or more. And an import that fails must reach the handler in main: left to Python, it ends with status 1, which is "end
-of WAL" to a recovery. Python ends like that by itself when its own library is gone, so the command does not take a 1
-from anybody: it has the program say 44.
+so that the shell itself answers for a segment that an earlier push has archived ahead, and delivers one that was
+fetched ahead, without starting this program.
+
+Read it from the top: main, push and what it does ahead, get and what it does ahead, then what these stand on. Most
+imports are where they are needed: json, re, subprocess, contextlib or argparse would add half of its start or more. And
+an import that fails must reach the handler in main: left to Python, it ends with status 1, which is "end of WAL" to a
+recovery. Python ends like that by itself when its own library is gone, so the command does not take a 1 from anybody:
+it has the program say 44.
 """
 # ruff: noqa: PLC0415, SIM105  (imports where they are needed, and no contextlib: see above)
 
@@ -25,21 +28,24 @@ import sys
 TYPE_CHECKING = False  # type checkers take it for true; importing typing would cost time
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
 
 VERSION = "0.1.0"
 USAGE = """\
 usage: pgark-wal push --repository DIR [--repository DIR ...] --cluster NAME
-                      [--compression none|gzip|lz4|zstd] PATH
+                      [--compression none|gzip|lz4|zstd] [--jobs N] [--ahead DIR] PATH
        pgark-wal get  --repository DIR [--repository DIR ...] --cluster NAME
-                      [--absent-status STATUS] FILE PATH
+                      [--absent-status STATUS] [--jobs N] [--spool DIR] FILE PATH
        pgark-wal --help | --version
 
-push  archives the file PATH ("%p" in archive_command) in every repository. Exit status:
+push  archives the file PATH ("%p" in archive_command) in every repository, and with --ahead the segments
+      that wait behind it, N at once; for those it leaves acknowledgements in DIR. Exit status:
         0    it is durable in all of them, or was before; an archived file is never overwritten
         1    anything else; one line on standard error says why
 get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from the first repository
-      that has it whole. Exit status:
+      that has it whole; with --spool, a helper then keeps the next segments ready in DIR, for as long as
+      the recovery that DIR is named after goes on. Exit status:
         0    delivered and verified
         1    every repository can be read and none has it: PostgreSQL takes this for the end of WAL;
              with --absent-status, that status instead
@@ -68,7 +74,15 @@ DECOMPRESSORS = {".zst": "zstd -q -d -c", ".lz4": "lz4 -q -d -c"}
 FRAME_MAGIC = {".zst": b"\x28\xb5\x2f\xfd", ".lz4": b"\x04\x22\x4d\x18"}
 FRAME_CHECKSUM = 0x04
 
+# A push goes on with what waits behind its segment until one of these is reached. The bytes are also the room that
+# acknowledged segments, which PostgreSQL has removed since, keep until the next push.
+AHEAD_FILES, AHEAD_BYTES, AHEAD_SECONDS = 64, 512 << 20, 2.0
+# What get keeps ready, at least one segment a job; after how long without use that is given up; how often it looks.
+SPOOL_BYTES, SPOOL_IDLE_SECONDS, SPOOL_LOOK_SECONDS = 256 << 20, 300.0, 0.005
+
 CHUNK = 1 << 20
+COPY = 256 << 10  # what is copied through this process: small enough for a processor's cache
+SEGMENT_NAME = 24
 F_SETPIPE_SZ = 1031  # in fcntl from Python 3.10 on
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not make us wait for ever
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -96,6 +110,23 @@ def main(argv: list[str]) -> int:
         return PUSH_FAILED if argv[:1] == ["push"] else GET_FAILED
 
 
+# What may be said of each option; None: it is refused. A relative repository would lie in the data directory.
+VALUES: dict[str, Callable[[str], Any]] = {
+    "--repository": lambda value: value if value.startswith("/") else None,
+    "--cluster": lambda value: value if is_cluster_name(value) else None,
+    "--compression": lambda value: value if value in SUFFIXES else None,
+    "--absent-status": lambda value: number_between(1, value, 125),
+    "--jobs": lambda value: number_between(1, value, 64),
+    "--ahead": lambda value: value or None,
+    "--spool": lambda value: value or None,
+}
+# The commands: how many words they want, and which options they take besides --repository and --cluster.
+COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "push": (1, ("--compression", "--jobs", "--ahead")),
+    "get": (2, ("--absent-status", "--jobs", "--spool")),
+}
+
+
 class Options:
     """The command line."""
 
@@ -104,98 +135,278 @@ class Options:
         self.repositories: list[str] = []
         self.cluster = ""
         self.compression = "none"
-        self.absent = GET_ABSENT
+        self.absent_status = GET_ABSENT
+        self.jobs = 1
+        self.ahead = ""
+        self.spool = ""
         self.words: list[str] = []
+        wanted, self.known = COMMANDS.get(self.command, (-1, ()))
         rest = iter(argv[1:])
         for word in rest:
             if word.startswith("--"):
                 self.set(word, next(rest, ""))
             else:
                 self.words.append(word)
-        wanted = {"push": 1, "get": 2}.get(self.command)
         if len(self.words) != wanted or not self.repositories or not self.cluster:
             raise Refused(f"found the arguments {argv}, expected others. HINT: see pgark-wal --help")
 
-    def set(self, name: str, value: str) -> None:
-        """Take one option; a relative repository is refused, for it would lie in the data directory."""
-        if name == "--repository" and value.startswith("/"):
+    def set(self, name: str, text: str) -> None:
+        """Take one option."""
+        value = VALUES[name](text) if name in ("--repository", "--cluster", *self.known) else None
+        if value is None:
+            raise Refused(f"found {name} {text!r}, expected another option or value. HINT: see pgark-wal --help")
+        if name == "--repository":
             self.repositories.append(value)
-        elif name == "--cluster" and is_cluster_name(value):
-            self.cluster = value
-        elif name == "--compression" and value in SUFFIXES and self.command == "push":
-            self.compression = value
-        elif name == "--absent-status" and value in map(str, range(1, 126)) and self.command == "get":
-            self.absent = int(value)
         else:
-            raise Refused(f"found {name} {value!r}, expected another option or value. HINT: see pgark-wal --help")
+            setattr(self, name[2:].replace("-", "_"), value)
+
+
+def number_between(lowest: int, text: str, highest: int) -> int | None:
+    """Read a number as people write it, within bounds."""
+    return int(text) if text in map(str, range(lowest, highest + 1)) else None
 
 
 # ---- push ------------------------------------------------------------------------------------------------------------
 
 
 def push(options: Options) -> int:
-    """Archive one file in every repository; one that fails does not keep the others from their copy."""
-    source = Source(options.words[0])
-    problems = []
+    """Archive one file in every repository, and what waits behind it; one that fails does not keep others from theirs.
+
+    What was archived ahead is acknowledged once every repository has it.
+    """
+    first = Source(options.words[0])
+    ahead = look_ahead(options.ahead, first)
+    sources, seconds = [first, *ahead.waiting] if ahead else [first], AHEAD_SECONDS
+    archived, problems = [], []
     for repository in options.repositories:
         try:
-            push_to(Archive(repository, options.cluster, make=True), source, options.compression)
+            archive = Archive(repository, options.cluster, make=True)
+            names = push_to(archive, sources, options, seconds)
+            archived.append((archive, names))
+            sources, seconds = sources[: len(names)], float("inf")
         except Exception as error:
             problems.append(f"{repository}: {reason(error)}")
+            sources = [first]
     if problems:
-        raise Refused(f"{source.name} is not archived: {'; '.join(problems)}")
+        raise Refused(f"{first.name} is not archived: {'; '.join(problems)}")
+    if ahead:
+        ahead.acknowledge(sources[1:], archived)
     return OK
 
 
 class Source:
-    """The file that PostgreSQL wants archived."""
+    """A file to archive; `home` is the directory that it is in, where its name leads elsewhere."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, home: str | None = None) -> None:
         self.path = path
+        self.home = os.path.dirname(path) if home is None else home
         self.name = check_name(os.path.basename(path))
         self.fd = open_regular(path, os.O_RDONLY | os.O_NONBLOCK)
-        self.size = os.fstat(self.fd).st_size
+        found = os.fstat(self.fd)
+        self.size, self.written = found.st_size, found.st_mtime_ns
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the file's bytes, as many as it had when it was opened."""
-        offset = 0
+    def chunks(self) -> Iterator[memoryview]:
+        """Yield the file's bytes, as many as it had when it was opened; a chunk is overwritten by the next one."""
+        buffer, offset = memoryview(bytearray(COPY)), 0
         while offset < self.size:
-            chunk = os.pread(self.fd, min(CHUNK, self.size - offset), offset)
-            if not chunk:
+            found = os.preadv(self.fd, [buffer[: self.size - offset]], offset)
+            if not found:
                 raise Refused(f"{self.path} shrank while it was read: found {offset} bytes, expected {self.size}")
-            offset += len(chunk)
-            yield chunk
+            offset += found
+            yield buffer[:found]
+
+    def check_unchanged(self) -> None:
+        """Refuse a file that was written to while it was read: what was archived may be neither of its states."""
+        found = os.fstat(self.fd)
+        if (found.st_size, found.st_mtime_ns) != (self.size, self.written):
+            raise Refused(f"{self.path} was written to while it was read, expected a finished file")
 
 
-def push_to(archive: Archive, source: Source, compression: str) -> None:
-    """Return only when the file is durable in this archive; raise when it cannot be or must not be."""
-    archive.check(source.name, os.pread(source.fd, CHUNK, 0), source.size, os.path.dirname(source.path))
-    check_origin(archive, source)
+def push_to(archive: Archive, sources: Sequence[Source], options: Options, seconds: float) -> list[str]:
+    """Return under which names the files are durable in this archive: the first, and some that follow it without a gap.
+
+    Raise when the first cannot be or must not be. Those that follow are left out as soon as one fails, or time is up.
+    """
+    check_origin(archive, sources[0])
     os.umask(0)  # modes come from the repository; PostgreSQL's umask would keep the group out
-    directory = archive.directory_of(source.name, make=True)
+    directory = archive.directory_of(sources[0].name, make=True)
     remove_dead_leftovers(directory)
-    suffix = SUFFIXES[compression] if is_segment(source.name) else ""
-    for archived in find(directory, source.name) or publish(archive, directory, source, suffix):
-        confirm_same(archive, directory, source, archived)
+    suffix = SUFFIXES[options.compression] if is_segment(sources[0].name) else ""
+
+    def prepare(source: Source) -> Prepared:
+        return Prepared(archive, directory, source, suffix)
+
+    batch = in_parallel(prepare, sources, options.jobs, seconds)
+    if len(batch) > 1 and isinstance(batch[0], OSError):
+        close_all(batch)  # on a nearly full disk, what follows may have taken the room of the first
+        batch = in_parallel(prepare, sources[:1], 1, seconds)
+    try:
+        return publish(archive, directory, batch)
+    finally:
+        close_all(batch)
 
 
-def publish(archive: Archive, directory: int, source: Source, suffix: str) -> list[str]:
-    """Write, fsync, name, fsync the name; return the names under which another process published it before us."""
-    with Temporary(directory, source.name, archive.file_mode) as temporary:
-        digest = write_compressed(source, suffix, temporary.fd)
-        os.fsync(temporary.fd)
-        # link() does not overwrite, but does not know either that the same segment may be there with another suffix.
+class Prepared:
+    """A file that is written and synced under a hidden name, its checksum too; or one that is archived already."""
+
+    def __init__(self, archive: Archive, directory: int, source: Source, suffix: str) -> None:
+        self.source = source
+        self.temporary: Temporary | None = None
+        self.sidecar: Temporary | None = None
+        archive.check(source.name, os.pread(source.fd, CHUNK, 0), source.size, source.home)
+        self.archived = confirm_archived(archive, directory, source)
+        try:
+            if not self.archived:
+                self.archived = source.name + suffix
+                self.write(archive, directory, suffix)
+            source.check_unchanged()
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, archive: Archive, directory: int, suffix: str) -> None:
+        """Write the file's archived form; a plain segment's checksum goes beside it, as compressed files carry one."""
+        name = self.source.name
+        self.temporary = Temporary(directory, name, archive.file_mode)
+        digest = write_compressed(self.source, suffix, self.temporary.fd)
+        os.fsync(self.temporary.fd)
+        if digest:
+            self.sidecar = Temporary(directory, sidecar_of(name), archive.file_mode)
+            write_all(self.sidecar.fd, sidecar_line(name, digest))
+            os.fsync(self.sidecar.fd)
+
+    def close(self) -> None:
+        """Remove the hidden names."""
+        for temporary in (self.temporary, self.sidecar):
+            if temporary:
+                temporary.close()
+
+
+def publish(archive: Archive, directory: int, batch: Sequence[Prepared | Exception]) -> list[str]:
+    """Name the files in their order up to the first that failed, fsync the names, and return them.
+
+    So nothing is archived whose predecessor is not.
+    """
+    ready = first_ones(batch, raise_failure)
+    if any(entry.temporary for entry in ready):
+        # link() does not overwrite, but does not know either that a segment may be there with another suffix.
         lock = archive.lock()
         try:
-            others = find(directory, source.name)
-            if others:
-                return others
-            settle_sidecar(archive, directory, source.name, digest)
-            os.link(temporary.name, source.name + suffix, src_dir_fd=directory, dst_dir_fd=directory)
+            ready = first_ones(ready, lambda entry: check_new(directory, entry))
+            ready = first_ones(ready, lambda entry: settle_sidecar(directory, entry))
+            if any(entry.sidecar for entry in ready):
+                os.fsync(directory)  # a segment must not outlive a power failure that its checksum does not
+            ready = first_ones(ready, lambda entry: link(directory, entry))
+        except Overtaken as overtaken:
+            return [confirm_archived(archive, directory, overtaken.source)]
         finally:
             os.close(lock)
-    os.fsync(directory)
-    return []
+        close_all(ready)
+        os.fsync(directory)
+    return [entry.archived for entry in ready]
+
+
+class Overtaken(Exception):
+    """Another push published the file meanwhile."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(f"{source.name} was archived by another process")
+        self.source = source
+
+
+def raise_failure(entry: Prepared | Exception) -> None:
+    """Raise what kept a file from being prepared."""
+    if isinstance(entry, Exception):
+        raise entry
+
+
+def check_new(directory: int, entry: Prepared) -> None:
+    """Refuse a file that another process has published since it was prepared."""
+    if entry.temporary and find(directory, entry.source.name):
+        raise Overtaken(entry.source)
+
+
+def settle_sidecar(directory: int, entry: Prepared) -> None:
+    """Put a plain segment's checksum in its place before the segment, or remove one that a killed push left.
+
+    Compressed files carry a checksum. A plain segment carries none for the whole, and PostgreSQL takes a damaged record
+    for the end of WAL.
+    """
+    if entry.sidecar:
+        entry.sidecar.rename(sidecar_of(entry.source.name))
+    elif entry.temporary:
+        unlink_if_there(sidecar_of(entry.source.name), directory)
+
+
+def link(directory: int, entry: Prepared) -> None:
+    """Give a file its name."""
+    if entry.temporary:
+        os.link(entry.temporary.name, entry.archived, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def first_ones(entries: Iterable[Any], act: Callable[[Any], None]) -> list[Any]:
+    """Act on one after the other until that fails, and return those before; raise when it fails for the first."""
+    done: list[Any] = []
+    for entry in entries:
+        try:
+            act(entry)
+        except Exception:
+            if not done:
+                raise
+            break
+        done.append(entry)
+    return done
+
+
+def close_all(batch: Sequence[Prepared | Exception]) -> None:
+    """Remove the hidden names of all that were prepared."""
+    for entry in batch:
+        if isinstance(entry, Prepared):
+            entry.close()
+
+
+def in_parallel(
+    prepare: Callable[[Source], Prepared], sources: Sequence[Source], jobs: int, seconds: float
+) -> list[Prepared | Exception]:
+    """Return what came of each source in its order, or why nothing did, up to the first that was not begun.
+
+    None is begun after so many seconds, or after a failure; the first always is. What takes long here releases Python's
+    lock: reading, writing, fsync, SHA-256, zlib and waiting for a program.
+    """
+    import time
+
+    found: dict[int, Prepared | Exception] = {}
+    failed: list[Exception] = []
+    numbers, end = iter(range(len(sources))), time.monotonic() + seconds
+
+    def work() -> None:
+        for number in numbers:
+            try:
+                found[number] = prepare(sources[number])
+            except Exception as error:
+                found[number] = error
+                failed.append(error)
+            if failed or time.monotonic() > end:
+                return
+
+    run_threads(work, min(jobs, len(sources)) - 1)
+    return [found[number] for number in sorted(found)]
+
+
+def run_threads(work: Callable[[], None], others: int) -> None:
+    """Do some work in this thread and in so many others, and wait for all of them."""
+    if others < 1:
+        return work()
+    import threading
+
+    threads = [threading.Thread(target=work) for _number in range(others)]
+    for thread in threads:
+        thread.start()
+    try:
+        return work()
+    finally:
+        for thread in threads:
+            thread.join()
 
 
 def write_compressed(source: Source, suffix: str, out: int) -> str:
@@ -208,7 +419,7 @@ def write_compressed(source: Source, suffix: str, out: int) -> str:
             write_all(out, stream.compress(chunk))
         write_all(out, stream.flush())
     elif suffix:
-        compress_with(COMPRESSORS[suffix], source.chunks(), out)
+        compress_with(COMPRESSORS[suffix], source.fd, out)
     else:
         digest = sha256() if is_segment(source.name) else None
         for chunk in source.chunks():
@@ -219,42 +430,47 @@ def write_compressed(source: Source, suffix: str, out: int) -> str:
     return ""
 
 
-def settle_sidecar(archive: Archive, directory: int, name: str, digest: str) -> None:
-    """Make a plain segment's checksum durable before the segment gets its name, or remove one that a killed push left.
+def confirm_archived(archive: Archive, directory: int, source: Source) -> str:
+    """Return the name under which a file of the same content is archived, made durable, or "" when none is there.
 
-    Compressed files carry a checksum. A plain segment carries none for the whole, and PostgreSQL takes a damaged record
-    for the end of WAL.
+    Its writer may have been killed before it was durable. Other content is refused.
     """
-    sidecar = sidecar_of(name)
-    if not digest:
-        unlink_if_there(sidecar, directory)
+    name = ""
+    for name in find(directory, source.name):
+        fd = open_regular(name, READ, directory)
+        try:
+            check_equal(source, name, decompress(fd, name[len(source.name) :]))
+            if name == source.name and is_segment(name):
+                mend_sidecar(archive, directory, source)
+            for durable in (fd, directory, archive.wal):
+                os.fsync(durable)
+        finally:
+            os.close(fd)
+    return name
+
+
+def mend_sidecar(archive: Archive, directory: int, source: Source) -> None:
+    """Write the checksum of an archived plain segment again, where it is missing or wrong."""
+    digest = sha256()
+    for chunk in source.chunks():
+        digest.update(chunk)
+    line = sidecar_line(source.name, digest.hexdigest())
+    if read_sidecar(directory, source.name) == line:
         return
-    with Temporary(directory, sidecar, archive.file_mode) as temporary:
-        write_all(temporary.fd, sidecar_line(name, digest))
+    temporary = Temporary(directory, sidecar_of(source.name), archive.file_mode)
+    try:
+        write_all(temporary.fd, line)
         os.fsync(temporary.fd)
-        os.rename(temporary.name, sidecar, src_dir_fd=directory, dst_dir_fd=directory)
-    os.fsync(directory)
+        temporary.rename(sidecar_of(source.name))
+    finally:
+        temporary.close()
 
 
-def confirm_same(archive: Archive, directory: int, source: Source, archived: str) -> None:
-    """Accept an archived file of the same content, and make it durable: its writer may have been killed before that."""
-    fd = open_regular(archived, READ, directory)
-    check_equal(source, archived, decompress(fd, archived[len(source.name) :]))
-    if archived == source.name and is_segment(archived):
-        digest = sha256()
-        for chunk in source.chunks():
-            digest.update(chunk)
-        if read_sidecar(directory, archived) != sidecar_line(archived, digest.hexdigest()):
-            settle_sidecar(archive, directory, archived, digest.hexdigest())
-    for durable in (fd, directory, archive.wal):
-        os.fsync(durable)
-
-
-def check_equal(source: Source, archived: str, chunks: Iterable[bytes]) -> None:
+def check_equal(source: Source, archived: str, chunks: Iterable[bytes | memoryview]) -> None:
     """Refuse other bytes under the same name, loudly: one of the two would be lost."""
     offset = 0
     for chunk in chunks:
-        if chunk != os.pread(source.fd, len(chunk), offset):
+        if bytes(chunk) != os.pread(source.fd, len(chunk), offset):
             break
         offset += len(chunk)
     else:
@@ -281,12 +497,16 @@ class Temporary:
                 return
             os.close(self.fd)  # another push took it for dead before it was locked
 
-    def __enter__(self) -> Temporary:
-        return self
+    def rename(self, name: str) -> None:
+        """Put it in its place, instead of what is there."""
+        os.rename(self.name, name, src_dir_fd=self.directory, dst_dir_fd=self.directory)
 
-    def __exit__(self, *_error: object) -> None:
-        unlink_if_there(self.name, self.directory)
-        os.close(self.fd)
+    def close(self) -> None:
+        """Remove the hidden name, if it is still there; do nothing the second time."""
+        if self.fd >= 0:
+            unlink_if_there(self.name, self.directory)
+            os.close(self.fd)
+            self.fd = -1
 
 
 def remove_dead_leftovers(directory: int) -> None:
@@ -309,28 +529,164 @@ def remove_dead_leftovers(directory: int) -> None:
             os.close(fd)
 
 
+# ---- push, ahead -----------------------------------------------------------------------------------------------------
+
+
+def look_ahead(directory: str, first: Source) -> Ahead | None:
+    """Find what waits behind a segment; None where nothing can be archived ahead, which is never an error."""
+    if not directory or len(first.name) != SEGMENT_NAME:
+        return None
+    try:
+        return Ahead(directory, first)
+    except OSError:
+        return None  # another push is at it, or pg_wal is not to be written to, which pgark-wal check finds
+
+
+class Ahead:
+    """The segments that wait behind one, and the acknowledgements of those that were archived with it.
+
+    The shell takes a segment for archived when, in this directory, its name leads to the same inode as in pg_wal, and
+    its name with the number of each repository to a file that was written after it. The first is a hard link: while it
+    is there, no other file can be taken for this one. The second is a symbolic link to the archived file, on a way that
+    leads through a directory with the repository's id: it leads nowhere when the repository is not mounted, was made
+    anew, or is another one. A segment that is written to once more is younger than its archived file. The directory
+    is named after the repositories and the cluster: with other ones, other acknowledgements count.
+    """
+
+    def __init__(self, directory: str, first: Source) -> None:
+        self.directory = directory
+        make_own_directory(directory)
+        self.fd = own_directory(directory)
+        empty_directory(self.fd)  # the shell has made use of what is there, or could not
+        remove_unused(os.path.dirname(directory), os.path.basename(directory))
+        self.waiting: list[Source] = []
+        size = first.size
+        for name in next_names(first.name, first.size):
+            size += first.size
+            try:
+                os.stat(f"{first.home}/archive_status/{name}.ready")
+                os.link(f"{first.home}/{name}", f"{directory}/{name}")
+                self.waiting.append(Source(f"{directory}/{name}", first.home))
+            except OSError:
+                break
+            if size >= AHEAD_BYTES or len(self.waiting) + 1 >= AHEAD_FILES:
+                break
+
+    def acknowledge(self, sources: Sequence[Source], archived: Sequence[tuple[Archive, list[str]]]) -> None:
+        """Acknowledge what every repository has; let go of the rest. It may fail, and is then archived once more."""
+        try:
+            for number, (archive, names) in enumerate(archived, 1):
+                way = archive.way_through_id()
+                for source, name in zip(sources, names[1:]):
+                    os.symlink(f"{way}/{name[:16]}/{name}", f"{source.path}.{number}")
+            for source in self.waiting[len(sources) :]:
+                os.unlink(source.path)
+        except OSError:
+            pass
+
+
+def next_names(name: str, size: int) -> Iterator[str]:
+    """Name the segments that follow one, as far as they go into the same directory of the archive.
+
+    >>> list(next_names("0000000100000002000000FD", 16 << 20))
+    ['0000000100000002000000FE', '0000000100000002000000FF']
+    """
+    for number in range(int(name[16:], 16) + 1, 2**32 // size):
+        yield f"{name[:16]}{number:08X}"
+
+
+def make_own_directory(path: str) -> None:
+    """Make a directory of ours in pg_wal, which has to be there.
+
+    pg_wal/pgsql_tmp.pgark is on the file system of the segments, and not in base backups, which leave all of pg_wal
+    out; pg_rewind passes over names that begin with pgsql_tmp.
+    """
+    for missing in (os.path.dirname(path), path):
+        try:
+            os.mkdir(missing, 0o700)
+        except FileExistsError:
+            pass
+
+
+def own_directory(path: str) -> int:
+    """Open and lock a directory of ours; BlockingIOError when another process has it."""
+    import fcntl
+
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def empty_directory(directory: int, but: str = "") -> None:
+    """Remove the files in a directory."""
+    for name in os.listdir(directory):
+        if name != but:
+            unlink_if_there(name, directory)
+
+
+def remove_directory(path: str, directory: int) -> None:
+    """Remove a directory of ours, which is open and locked."""
+    empty_directory(directory)
+    os.rmdir(path)
+
+
+def remove_unused(parent: str, used: str) -> None:
+    """Remove the other directories of ours: of an earlier configuration, or of a recovery that is over."""
+    for name in os.listdir(parent):
+        path = f"{parent}/{name}"
+        if name == used or (name.startswith("push-") and used.startswith("get-")) or find_spool(path):
+            continue
+        try:
+            directory = own_directory(path)
+        except OSError:
+            continue  # in use, or nothing of ours
+        remove_directory(path, directory)
+        os.close(directory)
+
+
 # ---- get -------------------------------------------------------------------------------------------------------------
 
 
 def get(options: Options) -> int:
-    """Deliver one file from the first repository that has it whole; only if all can be read may it be called absent."""
+    """Deliver one file; only when every repository can be read and none has it may it be called absent."""
     name, path = check_name(options.words[0]), options.words[1]
+    spool = find_spool(options.spool)
+    if spool and spool.take(name, path):
+        return OK
+    if not fetch(options, name, path, f"{path}.pgark-tmp"):
+        complain(f"{name} is not in the archive of {options.cluster} in {' or '.join(options.repositories)}")
+        return options.absent_status
+    if spool and (len(name) == SEGMENT_NAME or name.endswith(".history")):
+        spool.go_on(name, path, options)
+    return OK
+
+
+def fetch(options: Options, name: str, path: str, temporary: str) -> bool:
+    """Deliver one file from the first repository that has it whole; False when all can be read and none has it."""
     problems: list[str] = []
     for repository in options.repositories:
         try:
-            if get_from(Archive(repository, options.cluster), name, path, problems):
+            archive = Archive(repository, options.cluster)
+            try:
+                delivered = get_from(archive, name, path, temporary, problems)
+            finally:
+                archive.close()
+            if delivered:
                 if problems:
                     complain(f"{name} is delivered from {repository}, but: {'; '.join(problems)}")
-                return OK
+                return True
         except Exception as error:
             problems.append(f"{repository}: {reason(error)}")
     if problems:
         raise Refused(f"{name} cannot be delivered: {'; '.join(problems)}")
-    complain(f"{name} is not in the archive of {options.cluster} in {' or '.join(options.repositories)}")
-    return options.absent
+    return False
 
 
-def get_from(archive: Archive, name: str, path: str, problems: list[str]) -> bool:
+def get_from(archive: Archive, name: str, path: str, temporary: str, problems: list[str]) -> bool:
     """Try each archived form of the file; one that is corrupt is added to the problems, and the next one tried."""
     try:
         directory = archive.directory_of(name)
@@ -338,53 +694,302 @@ def get_from(archive: Archive, name: str, path: str, problems: list[str]) -> boo
         return False
     for archived in find(directory, name):
         try:
-            deliver(archive, directory, archived, name, path)
+            deliver(archive, directory, archived, name, path, temporary)
             return True
         except Exception as error:
             problems.append(f"{archive.path}: {archived}: {reason(error)}")
     return False
 
 
-def deliver(archive: Archive, directory: int, archived: str, name: str, path: str) -> None:
+def deliver(archive: Archive, directory: int, archived: str, name: str, path: str, temporary: str) -> None:
     """Write beside PATH, verify, rename: PostgreSQL sees the whole and right file or none."""
-    temporary = f"{path}.pgark-tmp"  # always the same name: what a killed get left is replaced by the next
-    unlink_if_there(temporary)
+    import fcntl
+
+    unlink_if_there(temporary)  # always the same name: what a killed get left is replaced by the next
+    source = open_regular(archived, READ, directory)
     out = os.open(temporary, CREATE, 0o640)  # less PostgreSQL's umask
     try:
+        fcntl.flock(out, fcntl.LOCK_EX)  # whoever wants the file may wait for it
         digest = sha256() if archived == name and is_segment(name) else None
-        for chunk in decompress(open_regular(archived, READ, directory), archived[len(name) :]):
-            write_all(out, chunk)
-            if digest:
-                digest.update(chunk)
+        decompress_to(out, source, archived[len(name) :], digest)
         if digest and read_sidecar(directory, name) != sidecar_line(name, digest.hexdigest()):
             raise Refused(f"corrupt or unverifiable: found SHA-256 {digest.hexdigest()}, not in {sidecar_of(name)}")
         archive.check(name, os.pread(out, CHUNK, 0), os.fstat(out).st_size)
         os.rename(temporary, path)
     finally:
+        os.close(source)
         os.close(out)
         unlink_if_there(temporary)
+
+
+# ---- get, ahead ------------------------------------------------------------------------------------------------------
+
+
+def find_spool(directory: str) -> Spool | None:
+    """Take the directory that the shell named after a recovery; None when there is none, or it is over."""
+    try:
+        spool = Spool(directory)
+        return spool if spool.recovery_goes_on() else None
+    except (OSError, ValueError):
+        return None
+
+
+class Spool:
+    """What is kept ready for one recovery: .../get-BOOT-PID-START, by the process that recovers, and when it started.
+
+    Nothing but a whole and verified segment has a segment's name in it. Another recovery, before or after this one,
+    has another directory, and never sees what is in here: a process number comes again, but not with the same start
+    since the same boot of the system.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.boot, self.pid, self.start = directory.rpartition("/get-")[2].rsplit("-", 2)
+        self.position = f"{directory}/.position"
+
+    def recovery_goes_on(self) -> bool:
+        """Tell whether the process still runs that this is named after: proc(5) has its start in field 22 of stat."""
+        try:
+            boot = read_small("/proc/sys/kernel/random/boot_id").decode().strip()
+            fields = read_small(f"/proc/{int(self.pid)}/stat").rpartition(b")")[2].split()
+        except FileNotFoundError:
+            return False
+        return (boot, fields[19].decode()) == (self.boot, self.start) and fields[0] != b"Z"
+
+    def take(self, name: str, path: str) -> bool:
+        """Deliver a segment that is ready, or that the helper is about to have ready."""
+        import fcntl
+
+        for _attempt in range(2):
+            try:
+                os.rename(f"{self.directory}/{name}", path)
+                return True
+            except FileNotFoundError:
+                pass
+            try:
+                fd = os.open(f"{self.directory}/.{name}.tmp", os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            fcntl.flock(fd, fcntl.LOCK_SH)  # until it is ready, or its writer is dead
+            os.close(fd)
+        return False
+
+    def go_on(self, name: str, path: str, options: Options) -> None:
+        """Have a helper fetch what follows this file. That it cannot is no error: then each is fetched when asked for.
+
+        A segment says where the recovery is; a history file, on which timelines it goes on.
+        """
+        try:
+            make_own_directory(self.directory)
+            segment, size, history, content = self.read_position()
+            if len(name) == SEGMENT_NAME:
+                segment, size = name, os.stat(path).st_size
+            else:
+                history, content = name, read_small(path)
+            replace_small(self.position, f"{segment} {size} {history}\n".encode() + content)
+            if segment == name:
+                start_helper(self, options)
+        except OSError:
+            pass
+
+    def read_position(self) -> tuple[str, int, str, bytes]:
+        """Return the last segment that get delivered and its size, the last history file and its content; "-": none."""
+        try:
+            line, _end, content = read_small(self.position).partition(b"\n")
+        except FileNotFoundError:
+            return "-", 0, "-", b""
+        segment, size, history = line.decode().split()
+        return segment, int(size), history, content
+
+
+def start_helper(spool: Spool, options: Options) -> None:
+    """Leave a helper behind; BlockingIOError when there is one, which will see the new position."""
+    directory = own_directory(spool.directory)
+    empty_directory(directory, but=os.path.basename(spool.position))
+    remove_unused(os.path.dirname(spool.directory), os.path.basename(spool.directory))
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(null, standard)  # PostgreSQL's logger waits for the end of all who could write to it
+        Helper(spool, options).run()
+        remove_directory(spool.directory, directory)
+    finally:
+        os._exit(0)  # nothing else is for this process to do, whatever happened
+
+
+class Helper:
+    """Keeps the segments that come next ready, in a process of its own, until nobody needs them any more.
+
+    It ends with the recovery, when the archive has no more, or when nothing has been taken for long. `names` are those
+    to have ready, in their order; `missing` is one that the archive does not have, or not whole: whoever asks for that
+    is told why.
+    """
+
+    def __init__(self, spool: Spool, options: Options) -> None:
+        import threading
+        import time
+
+        self.spool, self.options, self.clock = spool, options, time
+        self.changed = threading.Condition()
+        self.threads = [threading.Thread(target=self.work) for _number in range(options.jobs)]
+        self.position: object = None
+        self.names: list[str] = []
+        self.busy: set[str] = set()
+        self.ready: set[str] = set()
+        self.missing = ""
+        self.over = False
+        self.used = 0.0
+
+    def run(self) -> None:
+        """Look again and again what was taken; in the end, wait for the threads."""
+        for thread in self.threads:
+            thread.start()
+        try:
+            while self.spool.recovery_goes_on() and self.look():
+                self.clock.sleep(SPOOL_LOOK_SECONDS)
+        finally:
+            with self.changed:
+                self.over = True
+                self.changed.notify_all()
+            for pid in list(RUNNING):
+                os.kill(pid, 15)
+            for thread in self.threads:
+                thread.join()
+
+    def look(self) -> bool:
+        """Go on to where the recovery is, and tell whether there is something to do."""
+        with self.changed:
+            position, first = self.spool.read_position(), self.names[:1]
+            while first and first[0] in self.ready and not os.path.exists(f"{self.spool.directory}/{first[0]}"):
+                self.move(first[0])
+                first = self.names[:1]
+            if position != self.position:
+                self.position = position
+                self.move(position[0])
+            idle = self.clock.monotonic() - self.used > SPOOL_IDLE_SECONDS
+            return not idle and bool(self.busy or self.ready or self.names[:1] != [self.missing])
+
+    def move(self, name: str) -> None:
+        """Have what follows this segment ready, and nothing else."""
+        _segment, size, history, content = self.spool.read_position()
+        count = max(self.options.jobs, min(AHEAD_FILES, SPOOL_BYTES // size))
+        self.names = names_after(name, size, history, content)[:count]
+        for name in self.ready.difference(self.names):
+            unlink_if_there(f"{self.spool.directory}/{name}")
+        self.ready.intersection_update(self.names)
+        self.missing, self.used = "", self.clock.monotonic()
+        self.changed.notify_all()
+
+    def work(self) -> None:
+        """Fetch one after the other."""
+        for name in iter(self.choose, ""):
+            place = f"{self.spool.directory}/{name}"
+            try:
+                found = self.has_room() and fetch(self.options, name, place, f"{self.spool.directory}/.{name}.tmp")
+            except Exception:
+                found = False
+            with self.changed:
+                self.busy.discard(name)
+                if name not in self.names:
+                    unlink_if_there(place)  # recovery has gone elsewhere
+                elif found:
+                    self.ready.add(name)
+                else:
+                    self.missing = min(name, self.missing or name)
+
+    def choose(self) -> str:
+        """Wait for something to fetch, and return its name; "" at the end."""
+        with self.changed:
+            while not self.over:
+                for name in self.names:
+                    if name == self.missing:
+                        break
+                    if name not in self.busy and name not in self.ready:
+                        self.busy.add(name)
+                        return name
+                self.changed.wait()
+        return ""
+
+    def has_room(self) -> bool:
+        """Tell whether pg_wal has room enough for what is fetched ahead not to be missed where it is needed."""
+        found = os.statvfs(self.spool.directory)
+        return found.f_bavail * found.f_frsize > 4 * max(SPOOL_BYTES, self.spool.read_position()[1])
+
+
+def names_after(name: str, size: int, history: str, content: bytes) -> list[str]:
+    """Name the segments that a recovery asks for next.
+
+    It asks for each on the newest of its timelines that has begun by then: XLogFileReadAnyTLI() in
+    src/backend/access/transam/xlogrecovery.c.
+
+    >>> names_after("00000001000000000000000D", 16 << 20, "00000002.history", b"1 0/F000028 a reason")[:3]
+    ['00000001000000000000000E', '00000002000000000000000F', '000000020000000000000010']
+    """
+    timeline, per_file = int(name[:8], 16), 2**32 // size
+    forks = []
+    if history != "-":
+        ancestors = parse_history(history, content)
+        path = [ancestor for ancestor, _end in ancestors] + [int(history[:8], 16)]
+        if timeline in path:
+            forks = [(end // size, newer) for (_ancestor, end), newer in zip(ancestors, path[1:]) if newer > timeline]
+    names = []
+    start = int(name[8:16], 16) * per_file + int(name[16:], 16) + 1
+    for number in range(start, start + AHEAD_FILES):
+        timeline = max([timeline, *(newer for begin, newer in forks if begin <= number)])
+        names.append(f"{timeline:08X}{number // per_file:08X}{number % per_file:08X}")
+    return names
 
 
 # ---- the repository --------------------------------------------------------------------------------------------------
 
 
 class Archive:
-    """One cluster's WAL in one repository, opened and identified; descriptors are left to the end of the process."""
+    """One cluster's WAL in one repository, opened and identified."""
 
     def __init__(self, repository: str, cluster: str, make: bool = False) -> None:
         self.path = os.path.join(repository, cluster, "wal")
-        home = open_directory(cluster, open_repository(repository))
-        self.system_identifier, self.major = read_identity(home)
-        self.wal = make_directory("wal", home) if make else open_directory("wal", home)
-        with os.scandir(self.wal) as entries:
-            next(entries, None)  # a directory that cannot be listed must not pass for one without the file
+        self.opened: list[int] = []
+        try:
+            root = self.keep(open_repository(repository))
+            self.id = read_id(root)
+            home = self.keep(open_directory(cluster, root))
+            self.system_identifier, self.major = read_identity(home)
+            self.wal = self.keep(make_directory("wal", home) if make else open_directory("wal", home))
+            with os.scandir(self.wal) as entries:
+                next(entries, None)  # a directory that cannot be listed must not pass for one without the file
+        except BaseException:
+            self.close()
+            raise
         self.file_mode = 0o640 & os.fstat(self.wal).st_mode
+
+    def keep(self, fd: int) -> int:
+        """Have a descriptor closed with the others."""
+        self.opened.append(fd)
+        return fd
+
+    def close(self) -> None:
+        """Close what was opened, as whoever fetches one segment after the other has to."""
+        while self.opened:
+            os.close(self.opened.pop())
 
     def directory_of(self, name: str, make: bool = False) -> int:
         """Open the directory for a file of this name; FileNotFoundError if it is not there, nor to be made."""
         if name.endswith(".history"):
             return self.wal
-        return make_directory(name[:16], self.wal) if make else open_directory(name[:16], self.wal)
+        return self.keep(make_directory(name[:16], self.wal) if make else open_directory(name[:16], self.wal))
+
+    def way_through_id(self) -> str:
+        """Return a path of the archive that leads through a directory with the repository's id."""
+        if not is_cluster_name(self.id):
+            raise Refused(f"repository.json has the id {self.id!r}, expected letters, digits, '.', '_' and '-'")
+        try:
+            os.mkdir(f".of-{self.id}", 0o700, dir_fd=self.wal)
+        except FileExistsError:
+            pass
+        return f"{self.path}/.of-{self.id}/.."
 
     def lock(self) -> int:
         """Keep every other push to this archive from publishing, until the descriptor is closed or its holder dies."""
@@ -405,15 +1010,24 @@ class Archive:
 
 
 def open_repository(path: str) -> int:
-    """Open a repository, and refuse a directory that is none: most likely it is the empty mount point of one."""
+    """Open a directory, and refuse one that is no repository: most likely it is the empty mount point of one."""
+    root = -1
     try:
         root = open_directory(path)
-        marker = read_json("repository.json", root)
+        os.stat("repository.json", dir_fd=root)
     except FileNotFoundError:
+        if root >= 0:
+            os.close(root)
         raise Refused("found no repository.json, expected a repository. HINT: is it mounted?") from None
+    return root
+
+
+def read_id(root: int) -> str:
+    """Return what tells this repository from all others."""
+    marker = read_json("repository.json", root)
     if marker.get("format") != 1 or not marker.get("id"):
         raise Refused(f"repository.json has {marker}, expected format 1 and an id")
-    return root
+    return str(marker["id"])
 
 
 def read_identity(home: int) -> tuple[int, int]:
@@ -429,7 +1043,7 @@ def read_identity(home: int) -> tuple[int, int]:
 
 def read_json(name: str, directory: int) -> dict[str, object]:
     """Read a JSON object. One that is flat and plain, as ours are, does not need json, which takes longer to import."""
-    text = os.read(open_regular(name, READ, directory), CHUNK).decode().strip()
+    text = read_small(name, directory).decode().strip()
     plain: dict[str, object] = {}
     for item in text[1:-1].split(","):
         key, _colon, value = (part.strip() for part in item.partition(":"))
@@ -481,6 +1095,7 @@ def open_regular(name: str, flags: int, parent: int | None = None) -> int:
 
     fd = open_below(name, flags, parent)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
         raise Refused(f"{name} is not a regular file")
     return fd
 
@@ -584,13 +1199,12 @@ def check_origin(archive: Archive, source: Source) -> None:
     """
     import struct
 
-    data = os.path.dirname(os.path.dirname(source.path)) or "."
+    data = os.path.dirname(source.home) or "."
     try:
-        fd = open_regular(os.path.join(data, "global", "pg_control"), os.O_RDONLY | os.O_NONBLOCK)
+        control = read_small(os.path.join(data, "global", "pg_control"))
     except FileNotFoundError:
         return  # brought here by hand
-    [identifier] = struct.unpack("=Q", os.read(fd, 8))  # ControlFileData in src/include/catalog/pg_control.h
-    os.close(fd)
+    [identifier] = struct.unpack_from("=Q", control)  # ControlFileData in src/include/catalog/pg_control.h
     expect(source.name, "a data directory with system identifier", identifier, archive.system_identifier)
     check_no_clone(source.name, data, identifier)
 
@@ -598,11 +1212,9 @@ def check_origin(archive: Archive, source: Source) -> None:
 def check_no_clone(name: str, data: str, identifier: int) -> None:
     """Refuse what a restore from another cluster's backup has made, and copies of it, until it has been detached."""
     try:
-        fd = open_regular(os.path.join(data, "pgark_restore.json"), READ)
+        text = read_small(os.path.join(data, "pgark_restore.json"), follow=False)
     except FileNotFoundError:
         return
-    text = os.read(fd, CHUNK)
-    os.close(fd)
     if b'"source": null' in text:
         return  # the usual case, which does without json
     import json
@@ -643,10 +1255,9 @@ def read_history(name: str, directory: str | None) -> list[tuple[int, int]]:
     if directory is None:
         return []
     try:
-        fd = open_regular(os.path.join(directory, name), os.O_RDONLY | os.O_NONBLOCK)
+        return parse_history(name, read_small(os.path.join(directory, name)))
     except FileNotFoundError:
         return []
-    return parse_history(name, os.read(fd, CHUNK))
 
 
 def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
@@ -679,20 +1290,39 @@ def lsn(position: int) -> str:
 # ---- content ---------------------------------------------------------------------------------------------------------
 
 
-def decompress(fd: int, suffix: str) -> Iterator[bytes]:
+def decompress_to(out: int, fd: int, suffix: str, digest: hashlib._Hash | None) -> None:
+    """Write the content of an archived file to another, and raise Refused if its own checksum does not hold."""
+    if suffix in DECOMPRESSORS:
+        decompress_by(DECOMPRESSORS[suffix], fd, suffix, out)
+    else:
+        for chunk in decompress(fd, suffix):
+            write_all(out, chunk)
+            if digest:
+                digest.update(chunk)
+
+
+def decompress(fd: int, suffix: str) -> Iterator[bytes | memoryview]:
     """Yield the content of an archived file, and raise Refused at its end if its own checksum does not hold."""
+    chunks: Iterable[bytes | memoryview]
     if suffix == ".gz":
         chunks = gunzip(fd)
     elif suffix:
         chunks = decompress_with(DECOMPRESSORS[suffix], fd, suffix)
     else:
-        chunks = iter(lambda: os.read(fd, CHUNK), b"")
+        chunks = read_chunks(fd)
     total = 0
     for chunk in chunks:
         total += len(chunk)
         if total > SEGMENT_SIZES[-1]:
-            raise Refused(f"corrupt: found more than {SEGMENT_SIZES[-1]} bytes, expected a WAL file")
+            raise too_long()
         yield chunk
+
+
+def read_chunks(fd: int) -> Iterator[memoryview]:
+    """Yield a file's bytes; a chunk is overwritten by the next one."""
+    buffer = memoryview(bytearray(COPY))
+    while found := os.readv(fd, [buffer]):
+        yield buffer[:found]
 
 
 def gunzip(fd: int) -> Iterator[bytes]:
@@ -713,27 +1343,46 @@ def gunzip(fd: int) -> Iterator[bytes]:
         raise Refused("corrupt: found bytes after the end of the content")
 
 
-def compress_with(command: str, chunks: Iterable[bytes], out: int) -> None:
-    """Have a program compress the chunks into a file."""
-    reader, writer = wide_pipe()
+def compress_with(command: str, fd: int, out: int) -> None:
+    """Have a program compress a file into another; it reads and writes by itself."""
+    os.lseek(fd, 0, os.SEEK_SET)  # another repository may have had it before
     try:
-        with Program(command, reader, out):
-            os.close(reader)
-            try:
-                for chunk in chunks:
-                    write_all(writer, chunk)
-            finally:
-                os.close(writer)
+        with Program(command, fd, out):
+            pass
     except ProgramFailed:
         write_all(out, bytes(8 * CHUNK))  # lz4 does not say why it could not write: "no space left" will come from here
         raise
 
 
-def decompress_with(command: str, fd: int, suffix: str) -> Iterator[bytes]:
-    """Have a program decompress a file, if that is of the right kind and has a checksum for the program to verify."""
+def check_frame(fd: int, suffix: str) -> None:
+    """Refuse a file that is not of the kind that its name says, or has no checksum for the program to verify."""
     head = os.pread(fd, 5, 0)
     if head[:4] != FRAME_MAGIC[suffix] or not head[4] & FRAME_CHECKSUM:
         raise Refused(f"corrupt or unverifiable: begins with {head.hex()}, expected a {suffix} file with a checksum")
+
+
+def decompress_by(command: str, fd: int, suffix: str, out: int) -> None:
+    """Have a program decompress a file into another; it may not write more than there can be in a WAL file."""
+    import resource
+
+    check_frame(fd, suffix)
+    limit = SEGMENT_SIZES[-1] + 1
+    try:
+        with Program(command, fd, out) as pid:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
+    finally:
+        if os.fstat(out).st_size >= limit:
+            raise too_long()
+
+
+def too_long() -> Refused:
+    """Say that there is more in a file than there can be."""
+    return Refused(f"corrupt: found more than {SEGMENT_SIZES[-1]} bytes, expected a WAL file")
+
+
+def decompress_with(command: str, fd: int, suffix: str) -> Iterator[bytes]:
+    """Have a program decompress a file, for the content to be looked at here."""
+    check_frame(fd, suffix)
     reader, writer = wide_pipe()
     with Program(command, fd, writer):
         os.close(writer)
@@ -755,6 +1404,9 @@ def wide_pipe() -> tuple[int, int]:
     return reader, writer
 
 
+RUNNING: set[int] = set()
+
+
 class Program:
     """A program that reads one descriptor and writes another; leaving the block waits for it and raises its failure."""
 
@@ -769,15 +1421,17 @@ class Program:
             {"LC_ALL": "C"},
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, stdout, stderr))],
         )
+        RUNNING.add(self.pid)
         os.close(stderr)
 
-    def __enter__(self) -> None:
-        pass
+    def __enter__(self) -> int:
+        return self.pid
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         words = b"".join(iter(lambda: os.read(self.stderr, CHUNK), b"")).decode(errors="replace")
         os.close(self.stderr)
         status = os.waitpid(self.pid, 0)[1]
+        RUNNING.discard(self.pid)
         # After its failure, "broken pipe" is all that we would have to say.
         if status and (error is None or isinstance(error, BrokenPipeError)):
             raise ProgramFailed(f"{self.name} failed: {' '.join(words.split()) or f'wait status {status}'}") from None
@@ -805,7 +1459,7 @@ def sidecar_line(name: str, digest: str) -> bytes:
 def read_sidecar(directory: int, name: str) -> bytes:
     """Return a sidecar's content, nothing if there is none."""
     try:
-        return os.read(open_regular(sidecar_of(name), READ, directory), CHUNK)
+        return read_small(sidecar_of(name), directory)
     except FileNotFoundError:
         return b""
 
@@ -820,11 +1474,31 @@ def sha256() -> hashlib._Hash:
     return hashlib.sha256()
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | memoryview) -> None:
     """Write all of it: a single write may stop half-way on a pipe, or where the disk is nearly full."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def read_small(name: str, directory: int | None = None, follow: bool = True) -> bytes:
+    """Return what is in a small regular file, a symbolic link to which is followed only outside of repositories."""
+    flags = READ if directory is not None or not follow else os.O_RDONLY | os.O_NONBLOCK
+    fd = open_regular(name, flags, directory)
+    try:
+        return os.read(fd, CHUNK)
+    finally:
+        os.close(fd)
+
+
+def replace_small(path: str, content: bytes) -> None:
+    """Write a small file beside its place and rename it, so that whoever reads it never sees half of it."""
+    fd = os.open(f"{path}.tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        write_all(fd, content)
+    finally:
+        os.close(fd)
+    os.rename(f"{path}.tmp", path)
 
 
 def unlink_if_there(name: str, directory: int | None = None) -> None:

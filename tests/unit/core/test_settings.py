@@ -3,7 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Settings are compared as the server would show them; commands survive a real shell and the server's own expansion."""
 
+import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
+SEGMENT = "000000010000000000000003"
 HOSTILE_PATHS = [
     "/srv/pgark",
     "/srv/with space",
@@ -189,26 +192,34 @@ def expand(command: str, **values: str) -> str:
     return re.sub("%(.)", lambda found: "%" if found[1] == "%" else values[found[1]], command)
 
 
-def words_of_shell(command: str) -> list[str]:
-    """Let a real shell take a command apart: a program in place of pgark-wal prints its arguments."""
-    printing = "pgark() { printf '%s\\0' \"$@\"; }; pgark " + command
-    done = subprocess.run(["/bin/sh", "-c", printing], capture_output=True, check=True, env={"HOME": "/not/quoted"})
+def words_of_shell(command: str, program: str) -> list[str]:
+    """Let a real shell run a command: what it calls is there, and prints what it was called as, and its arguments."""
+    Path(program).parent.mkdir(parents=True)
+    Path(program).write_text('#!/bin/sh\nprintf \'%s\\0\' "$0" "$@"\n')
+    Path(program).chmod(0o755)
+    environment = {"HOME": "/not/quoted", "PATH": os.environ["PATH"]}
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True, env=environment)
     return done.stdout.decode().split("\0")[:-1]
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
-def test_commands_survive_the_server_and_the_shell(path: str) -> None:
-    program = f"{path}/pgark-wal"
-    push = expand(push_command(program, path, "main", "zstd"), p="pg_wal/000000010000000000000003")
-    assert words_of_shell(push) == [
-        *(program, "push", "--repository", path, "--cluster", "main", "--compression", "zstd"),
-        "pg_wal/000000010000000000000003",
+def test_commands_survive_the_server_and_the_shell(path: str, tmp_path: Path) -> None:
+    program = f"{tmp_path}{path}/pgark-wal"
+    push = expand(push_command(program, [path, "/b"], "main", "zstd", 2), p=SEGMENT, f=SEGMENT)
+    [ahead] = re.findall(r"a=(pg_wal/pgsql_tmp\.pgark/push-[0-9a-f]{12});", push)
+    assert words_of_shell(push, program) == [
+        *(program, "push", "--repository", path, "--repository", "/b", "--cluster", "main", "--compression", "zstd"),
+        *("--jobs", "2", "--ahead", ahead, SEGMENT),
     ]
-    get = expand(get_command(program, path, "main"), f="00000002.history", p="pg_wal/RECOVERY HISTORY")
-    assert words_of_shell(get) == [
-        *(program, "get", "--repository", path, "--cluster", "main", "--absent-status", "44"),
-        *("00000002.history", "pg_wal/RECOVERY HISTORY"),
+    get = expand(get_command(program, [path, "/b"], "main", 3), f="00000002.history", p="pg_wal/RECOVERY HISTORY")
+    shutil.rmtree(os.path.dirname(program))
+    *words, spool, name, place = words_of_shell(get, program)
+    assert words == [
+        *(program, "get", "--repository", path, "--repository", "/b", "--cluster", "main", "--absent-status", "44"),
+        *("--jobs", "3", "--spool"),
     ]
+    assert re.fullmatch(rf"pg_wal/pgsql_tmp\.pgark/get-[0-9a-f-]{{36}}-{os.getpid()}-\d+", spool)
+    assert (name, place) == ("00000002.history", "pg_wal/RECOVERY HISTORY")
 
 
 @pytest.mark.parametrize(
@@ -229,7 +240,7 @@ def test_nothing_but_the_program_itself_can_end_a_recovery(tmp_path: Path, said:
     program = tmp_path / "pgark-wal"
     program.write_text(f"#!/bin/sh\n{said}\n")
     program.chmod(0o755)
-    command = expand(get_command(str(program), "/srv", "main"), f="x", p="y")
+    command = expand(get_command(str(program), ["/srv"], "main", 2), f="x", p="y")
     assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == understood
     program.chmod(0o644)
     assert subprocess.run(["/bin/sh", "-c", command], check=False, capture_output=True).returncode == 126
@@ -242,13 +253,14 @@ def test_a_word_with_control_characters_goes_into_no_command(word: str) -> None:
     with pytest.raises(InvalidValue, match="has control characters"):
         quote_word(word)
     with pytest.raises(InvalidValue, match="has control characters"):
-        push_command("/usr/bin/pgark-wal", f"/srv/{word}", "main", "none")
+        push_command("/usr/bin/pgark-wal", [f"/srv/{word}"], "main", "none", 1)
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
 def test_the_program_is_found_in_its_own_command(path: str) -> None:
     program = f"{path}/pgark-wal"
-    assert archiving_program(push_command(program, path, "main", "auto"), path, "main") == program
+    command = push_command(program, ["/first", path], "main", "auto", 2)
+    assert archiving_program(command, path, "main") == archiving_program(command, "/first", "main") == program
 
 
 @pytest.mark.parametrize(
