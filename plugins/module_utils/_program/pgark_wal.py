@@ -534,7 +534,7 @@ def remove_dead_leftovers(directory: int) -> None:
 
 def look_ahead(directory: str, first: Source) -> Ahead | None:
     """Find what waits behind a segment; None where nothing can be archived ahead, which is never an error."""
-    if not directory or len(first.name) != SEGMENT_NAME:
+    if not directory or len(first.name) != SEGMENT_NAME or first.size not in SEGMENT_SIZES:
         return None
     try:
         return Ahead(directory, first)
@@ -567,7 +567,7 @@ class Ahead:
                 os.stat(f"{first.home}/archive_status/{name}.ready")
                 os.link(f"{first.home}/{name}", f"{directory}/{name}")
                 self.waiting.append(Source(f"{directory}/{name}", first.home))
-            except OSError:
+            except (OSError, Refused):
                 break
             if size >= AHEAD_BYTES or len(self.waiting) + 1 >= AHEAD_FILES:
                 break
@@ -752,7 +752,7 @@ class Spool:
         try:
             boot = read_small("/proc/sys/kernel/random/boot_id").decode().strip()
             fields = read_small(f"/proc/{int(self.pid)}/stat").rpartition(b")")[2].split()
-        except FileNotFoundError:
+        except OSError:
             return False
         return (boot, fields[19].decode()) == (self.boot, self.start) and fields[0] != b"Z"
 
@@ -764,11 +764,11 @@ class Spool:
             try:
                 os.rename(f"{self.directory}/{name}", path)
                 return True
-            except FileNotFoundError:
+            except OSError:
                 pass
             try:
                 fd = os.open(f"{self.directory}/.{name}.tmp", os.O_RDONLY)
-            except FileNotFoundError:
+            except OSError:
                 continue
             fcntl.flock(fd, fcntl.LOCK_SH)  # until it is ready, or its writer is dead
             os.close(fd)
@@ -835,7 +835,8 @@ class Helper:
         self.spool, self.options, self.clock = spool, options, time
         self.changed = threading.Condition()
         self.threads = [threading.Thread(target=self.work) for _number in range(options.jobs)]
-        self.position: object = None
+        self.position = ("", 0, "", b"")
+        self.last = ""
         self.names: list[str] = []
         self.busy: set[str] = set()
         self.ready: set[str] = set()
@@ -862,19 +863,22 @@ class Helper:
     def look(self) -> bool:
         """Go on to where the recovery is, and tell whether there is something to do."""
         with self.changed:
-            position, first = self.spool.read_position(), self.names[:1]
-            while first and first[0] in self.ready and not os.path.exists(f"{self.spool.directory}/{first[0]}"):
-                self.move(first[0])
-                first = self.names[:1]
-            if position != self.position:
-                self.position = position
-                self.move(position[0])
+            while self.names and self.names[0] in self.ready and not self.is_there(self.names[0]):
+                self.move(self.names[0])
+            before, self.position = self.position, self.spool.read_position()
+            if before != self.position:
+                self.move(self.last if before[0] == self.position[0] else self.position[0])
             idle = self.clock.monotonic() - self.used > SPOOL_IDLE_SECONDS
             return not idle and bool(self.busy or self.ready or self.names[:1] != [self.missing])
 
+    def is_there(self, name: str) -> bool:
+        """Tell whether a segment has not been taken yet."""
+        return os.path.exists(f"{self.spool.directory}/{name}")
+
     def move(self, name: str) -> None:
         """Have what follows this segment ready, and nothing else."""
-        _segment, size, history, content = self.spool.read_position()
+        self.last = name
+        _segment, size, history, content = self.position
         count = max(self.options.jobs, min(AHEAD_FILES, SPOOL_BYTES // size))
         self.names = names_after(name, size, history, content)[:count]
         for name in self.ready.difference(self.names):
@@ -916,7 +920,7 @@ class Helper:
     def has_room(self) -> bool:
         """Tell whether pg_wal has room enough for what is fetched ahead not to be missed where it is needed."""
         found = os.statvfs(self.spool.directory)
-        return found.f_bavail * found.f_frsize > 4 * max(SPOOL_BYTES, self.spool.read_position()[1])
+        return found.f_bavail * found.f_frsize > 4 * max(SPOOL_BYTES, self.position[1])
 
 
 def names_after(name: str, size: int, history: str, content: bytes) -> list[str]:
