@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from .._errors import InvalidValue
 from .plan import MakeDirectory, Plan, Step
 
-MODE = 0o750
+MODE, READABLE = 0o750, 0o640
 _LONGEST_SHEBANG = 127  # older kernels cut off what is longer: BINPRM_BUF_SIZE in include/uapi/linux/binfmts.h
 
 
 @dataclass(frozen=True)
 class ProgramFile:
-    """What there is of a program, or is to be; ``content`` is ``sha256:...``, or says what else is there."""
+    """What there is of a program, or is to be; ``content`` is ``sha256:...`` of its files, or says what is there."""
 
     content: str
     mode: int
@@ -38,7 +38,7 @@ class ProgramPlace:
 
 @dataclass(frozen=True)
 class InstallProgram(Step):
-    """Write pgark-wal for an interpreter: beside its place, synced, then renamed."""
+    """Write pgark-wal for an interpreter: each of its files beside its place, synced, then renamed."""
 
     path: str
     interpreter: str

@@ -38,13 +38,13 @@ def sync_tree(path: str) -> None:
         sync(directory)
 
 
-def write_file(path: str, content: str, mode: int, group: str | None = None) -> None:
+def write_file(path: str, content: str | bytes, mode: int, group: str | None = None) -> None:
     """Replace a file durably: written beside its place, synced, renamed."""
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(content)
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
         set_access(temporary, mode, group)
         file.flush()
         os.fsync(file.fileno())
