@@ -560,16 +560,12 @@ class Ahead:
         empty_directory(self.fd)  # the shell has made use of what is there, or could not
         remove_unused(os.path.dirname(directory), os.path.basename(directory))
         self.waiting: list[Source] = []
-        size = first.size
-        for name in next_names(first.name, first.size):
-            size += first.size
+        for name in next_names(first.name, first.size)[: min(AHEAD_FILES - 1, AHEAD_BYTES // first.size)]:
             try:
                 os.stat(f"{first.home}/archive_status/{name}.ready")
                 os.link(f"{first.home}/{name}", f"{directory}/{name}")
                 self.waiting.append(Source(f"{directory}/{name}", first.home))
             except (OSError, Refused):
-                break
-            if size >= AHEAD_BYTES or len(self.waiting) + 1 >= AHEAD_FILES:
                 break
 
     def acknowledge(self, sources: Sequence[Source], archived: Sequence[tuple[Archive, list[str]]]) -> None:
@@ -585,14 +581,13 @@ class Ahead:
             pass
 
 
-def next_names(name: str, size: int) -> Iterator[str]:
+def next_names(name: str, size: int) -> list[str]:
     """Name the segments that follow one, as far as they go into the same directory of the archive.
 
-    >>> list(next_names("0000000100000002000000FD", 16 << 20))
+    >>> next_names("0000000100000002000000FD", 16 << 20)
     ['0000000100000002000000FE', '0000000100000002000000FF']
     """
-    for number in range(int(name[16:], 16) + 1, 2**32 // size):
-        yield f"{name[:16]}{number:08X}"
+    return [f"{name[:16]}{number:08X}" for number in range(int(name[16:], 16) + 1, 2**32 // size)]
 
 
 def make_own_directory(path: str) -> None:

@@ -27,7 +27,7 @@ def write_sparse(pg_wal: Path, number: int, megabytes: int) -> Path:
 
 @pytest.mark.parametrize(
     ("megabytes", "waiting", "archived"),
-    [(1, 70, 64), (2, 3, 3), (16, 40, 32), (64, 3, 3), (256, 3, 2), (1024, 2, 1)],
+    [(1, 70, 64), (2, 3, 3), (16, 40, 33), (64, 3, 3), (256, 4, 3), (1024, 2, 1)],
 )
 def test_a_batch_is_bounded_in_number_and_bytes(megabytes: int, waiting: int, archived: int, tmp_path: Path) -> None:
     pg_wal = tmp_path / "pg_wal"
@@ -39,7 +39,7 @@ def test_a_batch_is_bounded_in_number_and_bytes(megabytes: int, waiting: int, ar
     assert_done(run("push", *options, paths[0]))
     assert repository.files() == {f"{path.name}.zst" for path in paths[:archived]}
     kept = sum(path.stat().st_size for path in Path(ahead).iterdir() if not path.is_symlink())
-    assert kept < load().AHEAD_BYTES, "the room that acknowledgements keep"
+    assert kept <= load().AHEAD_BYTES, "the room that acknowledgements keep"
     restored = tmp_path / "restored"
     assert_done(get(repository, paths[archived - 1].name, restored))
     assert filecmp.cmp(restored, paths[archived - 1], shallow=False)
@@ -47,7 +47,7 @@ def test_a_batch_is_bounded_in_number_and_bytes(megabytes: int, waiting: int, ar
 
 @pytest.mark.parametrize("megabytes", [16, 1024])
 def test_a_batch_ends_with_its_directory_in_the_archive(megabytes: int, tmp_path: Path) -> None:
-    names = list(load().next_names(f"{FIRST}00000001", megabytes * MB))
+    names = load().next_names(f"{FIRST}00000001", megabytes * MB)
     assert names[0] == f"{FIRST}00000002"
     assert names[-1] == f"{FIRST}{4096 // megabytes - 1:08X}"
     assert load().names_after(names[-1], megabytes * MB, "-", b"")[0] == "000000010000000300000000"
