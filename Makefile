@@ -85,7 +85,7 @@ demo: setup ## lose a database and get it back, on a throw-away server
 BENCH_ARGS ?=
 .PHONY: bench
 bench: setup ## measure on throw-away servers, and write pages to docs/benchmarks
-	@.venv/bin/python -m tests.bench $(BENCH_ARGS)
+	@PYTHONPATH=.build/collections .venv/bin/python -m tests.bench $(BENCH_ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets made, .venv included
