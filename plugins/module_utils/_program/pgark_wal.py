@@ -237,7 +237,7 @@ def push_to(archive: Archive, sources: Sequence[Source], options: Options, secon
         return Prepared(archive, directory, source, suffix)
 
     batch = in_parallel(prepare, sources, options.jobs, seconds)
-    if len(batch) > 1 and isinstance(batch[0], OSError):
+    if len(batch) > 1 and isinstance(batch[0], (OSError, ProgramFailed)):
         close_all(batch)  # on a nearly full disk, what follows may have taken the room of the first
         batch = in_parallel(prepare, sources[:1], 1, seconds)
     try:

@@ -166,32 +166,44 @@ def load() -> ModuleType:
 
 
 CALLS = ("open", "write", "fsync", "link", "unlink", "rename", "mkdir", "close", "posix_spawn", "waitpid")
+# What else can change something, and what else can fail.
+WRITING = (*CALLS, "symlink", "rmdir", "fork")
+ALL_CALLS = (*WRITING, "stat", "fstat", "listdir", "scandir", "statvfs", "read", "readv", "pread", "preadv", "setsid")
 
 
-def run_tampered(argv: list[str], tamper: Callable[[int, str, str], None]) -> int:
-    """Run the program in a child process with `tamper(number, call, file)` before each of its CALLS.
+def run_tampered(
+    argv: list[str],
+    tamper: Callable[[int, str, str], None],
+    calls: tuple[str, ...] = CALLS,
+    cwd: Path | None = None,
+    **constants: object,
+) -> int:
+    """Run the program in a child process with `tamper(number, call, file)` before each of these calls.
 
-    Returns the exit status, or minus the signal that ended the child.
+    Constants of the program may have other values there. Returns the exit status, or minus the signal that ended the
+    child.
     """
-    main = load().main
+    program = load()
     child = os.fork()
     if child == 0:
         status = 99
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            _tamper(tamper)
-            status = main(argv)
+            os.chdir(cwd or ".")
+            vars(program).update(constants)
+            _tamper(tamper, calls)
+            status = program.main(argv)
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def run_quickly(argv: list[str]) -> int:
+def run_quickly(argv: list[str], cwd: Path | None = None, **constants: object) -> int:
     """Run the program without the time that starting an interpreter takes, and return its exit status."""
-    return run_tampered(argv, lambda _number, _call, _file: None)
+    return run_tampered(argv, lambda _number, _call, _file: None, (), cwd, **constants)
 
 
-def _tamper(tamper: Callable[[int, str, str], None]) -> None:
+def _tamper(tamper: Callable[[int, str, str], None], calls: tuple[str, ...]) -> None:
     """Replace the calls in this process, which must be a child that ends soon."""
     number = 0
 
@@ -199,14 +211,14 @@ def _tamper(tamper: Callable[[int, str, str], None]) -> None:
         def wrapped(*arguments: object, **options: object) -> object:
             nonlocal number
             number += 1
-            first = arguments[1] if call in ("link", "rename") else arguments[0]
-            is_descriptor = isinstance(first, int) and call in ("write", "fsync", "close")
+            first = arguments[1 if call in ("link", "rename", "symlink") else 0] if arguments else ""
+            is_descriptor = isinstance(first, int) and call != "waitpid"
             tamper(number, call, os.readlink(f"/proc/self/fd/{first}") if is_descriptor else str(first))
             return real(*arguments, **options)
 
         return wrapped
 
-    for call in CALLS:
+    for call in calls:
         setattr(os, call, wrap(call, getattr(os, call)))
 
 
