@@ -190,6 +190,7 @@ def run_tampered(
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
             os.chdir(cwd or ".")
+            vars(os)["fsync"] = os.fstat  # no power fails here: the disk's time is spared, wrong descriptors are not
             vars(program).update(constants)
             _tamper(tamper, calls)
             status = program.main(argv)

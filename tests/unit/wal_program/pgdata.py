@@ -91,9 +91,11 @@ class Archiver:
 
     def acknowledged(self, *names: str) -> list[str]:
         """Return those that the shell takes for archived without calling the program."""
-        done = {name: self.shell(name).returncode for name in names}
-        assert set(done.values()) <= {0, NOT_FOUND}
-        return [name for name in names if done[name] == 0]
+        script = "\n".join(f"( {self.command(name)} ); echo $?" for name in names)
+        done = subprocess.run(["sh", "-c", script], cwd=self.data, capture_output=True, text=True, check=True)
+        statuses = list(map(int, done.stdout.split()))
+        assert set(statuses) <= {0, NOT_FOUND}
+        return [name for name, status in zip(names, statuses, strict=True) if status == 0]
 
     def argv(self, name: str) -> list[str]:
         """Return what the program is called with."""
