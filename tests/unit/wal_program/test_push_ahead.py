@@ -63,8 +63,8 @@ def test_what_waits_is_archived_with_the_first_and_the_shell_answers_for_it(
     ("constants", "archived"),
     [
         ({"AHEAD_FILES": 3}, 3),
-        ({"AHEAD_FILES": 1}, 2),  # one more is what it takes to find out
-        ({"AHEAD_BYTES": 3 * MB}, 3),
+        ({"AHEAD_FILES": 1}, 1),
+        ({"AHEAD_BYTES": 3 * MB}, 4),  # of those behind the first
         ({"AHEAD_SECONDS": 0.0}, 1),
         ({"AHEAD_FILES": 5, "AHEAD_BYTES": 5 * MB}, 5),
     ],
