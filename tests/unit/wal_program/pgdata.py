@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import gzip
-import os
 import re
 import shlex
 import subprocess
@@ -177,15 +176,3 @@ def read(path: Path) -> bytes:
     if not program:
         return path.read_bytes()
     return subprocess.run([program, "-d", "-q", "-c", str(path)], capture_output=True, check=True).stdout
-
-
-def spool_of(pid: int) -> str:
-    """Name the directory of what is kept ready for the recovery by this process, as restore_command does."""
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    start = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    return f"{OURS}/get-{boot}-{pid}-{start}"
-
-
-def own_spool() -> str:
-    """Name the directory for a recovery by this very process."""
-    return spool_of(os.getpid())
