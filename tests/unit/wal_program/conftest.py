@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.unit.wal_program.harness import COMPRESSIONS, Repository
+from tests.unit.wal_program.harness import COMPRESSIONS, MB, Repository
+from tests.unit.wal_program.pgdata import install
+from tests.unit.wal_program.recovering import Recovery
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +41,16 @@ def pg_wal(tmp_path: Path) -> Path:
 def compression(request: pytest.FixtureRequest) -> str:
     """Provide each compression in turn."""
     return str(request.param)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> str:
+    """Provide the program, with so small a spool that the file system need not have much room."""
+    return install(tmp_path / "pgark-wal", SPOOL_BYTES=8 * MB)
+
+
+@pytest.fixture
+def recovery(repository: Repository, tmp_path: Path) -> Iterator[Recovery]:
+    """Provide a recovery, and check that nothing is left of it in the end."""
+    with Recovery(tmp_path / "data", repository) as recovery:
+        yield recovery

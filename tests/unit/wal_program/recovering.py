@@ -14,10 +14,11 @@ from types import TracebackType
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command
 from tests.support.waiting import wait_until
-from tests.unit.wal_program.harness import ALL_CALLS, Repository, run_quickly, run_tampered
-from tests.unit.wal_program.pgdata import NO_PROGRAM, OURS, expand
+from tests.unit.wal_program.harness import ALL_CALLS, HISTORY, Repository, run_quickly, run_tampered
+from tests.unit.wal_program.pgdata import NO_PROGRAM, OURS, content_of, expand
 
 PATH = "pg_wal/RECOVERYXLOG"
+HISTORY_OF_2 = HISTORY.replace(b"0/3000028", b"0/500028")
 
 
 class Recovery:
@@ -133,3 +134,19 @@ def works_in(pid: int, directory: Path) -> bool:
         return os.readlink(f"/proc/{pid}/cwd") == str(directory)
     except OSError:
         return False
+
+
+def archive(repository: Repository, names: list[str], compression: str = "none") -> None:
+    """Archive synthetic segments."""
+    source = repository.path.with_name("pushed")
+    source.mkdir(exist_ok=True)
+    for name in names:
+        (source / name).write_bytes(HISTORY_OF_2 if name.endswith(".history") else content_of(name))
+        assert run_quickly(["push", *repository.options(), "--compression", compression, str(source / name)]) == 0
+
+
+def assert_delivered(recovery: Recovery, names: list[str], program: str | None = None) -> None:
+    """Have the shell, or else the program, deliver these in turn."""
+    for name in names:
+        assert (recovery.ask(name, program) if program else recovery.ask(name)) == 0, name
+        assert recovery.got() == content_of(name)

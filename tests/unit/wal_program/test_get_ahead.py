@@ -8,47 +8,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.waiting import wait_until
-from tests.unit.wal_program.harness import HISTORY, MB, Repository, run_quickly
-from tests.unit.wal_program.pgdata import OURS, content_of, install, names
-from tests.unit.wal_program.recovering import Recovery
+from tests.unit.wal_program.harness import MB
+from tests.unit.wal_program.pgdata import OURS, install, names
+from tests.unit.wal_program.recovering import HISTORY_OF_2, Recovery, archive, assert_delivered
 
 FIVE = names(3, 5)
-HISTORY_OF_2 = HISTORY.replace(b"0/3000028", b"0/500028")
-
-
-def archive(repository: Repository, names: list[str], compression: str = "none") -> None:
-    """Archive synthetic segments."""
-    source = repository.path.with_name("pushed")
-    source.mkdir(exist_ok=True)
-    for name in names:
-        (source / name).write_bytes(HISTORY_OF_2 if name.endswith(".history") else content_of(name))
-        assert run_quickly(["push", *repository.options(), "--compression", compression, str(source / name)]) == 0
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> str:
-    """Provide the program, with so small a spool that the file system need not have much room."""
-    return install(tmp_path / "pgark-wal", SPOOL_BYTES=8 * MB)
-
-
-@pytest.fixture
-def recovery(repository: Repository, tmp_path: Path) -> Iterator[Recovery]:
-    """Provide a recovery, and check that nothing is left of it in the end."""
-    with Recovery(tmp_path / "data", repository) as recovery:
-        yield recovery
-
-
-def assert_delivered(recovery: Recovery, names: list[str], program: str | None = None) -> None:
-    """Have the shell, or else the program, deliver these in turn."""
-    for name in names:
-        assert (recovery.ask(name, program) if program else recovery.ask(name)) == 0, name
-        assert recovery.got() == content_of(name)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
