@@ -37,6 +37,10 @@ usage: pgark-wal push --repository DIR [--repository DIR ...] --cluster NAME
                       [--compression none|gzip|lz4|zstd] [--jobs N] [--ahead DIR] PATH
        pgark-wal get  --repository DIR [--repository DIR ...] --cluster NAME
                       [--absent-status STATUS] [--jobs N] [--spool DIR] FILE PATH
+       pgark-wal status --repository DIR [--repository DIR ...] --cluster NAME [--json]
+                      [--warning-age SECONDS] [--critical-age SECONDS] PGDATA
+       pgark-wal check --repository DIR [--repository DIR ...] --cluster NAME
+                      [--compression none|gzip|lz4|zstd] PGDATA
        pgark-wal --help | --version
 
 push  archives the file PATH ("%p" in archive_command) in every repository, and with --ahead the segments
@@ -50,6 +54,18 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
         1    every repository can be read and none has it: PostgreSQL takes this for the end of WAL;
              with --absent-status, that status instead
         200  anything else, wrong usage included: PostgreSQL aborts recovery on a status above 125
+status tells what waits in PGDATA and since when, what the repositories got last, and what room there is; it
+      writes nothing and needs no server. Exit status, as monitoring plugins have it:
+        0    fine
+        1    warning: a file has been waiting for --warning-age (120 seconds), or there is room for fewer than
+             32 segments
+        2    critical: a repository cannot be written to, a file has been waiting for --critical-age (600
+             seconds), pg_wal has room for fewer than 8 segments, or a file has been waiting for the lower age,
+             and at the last rate pg_wal is full within an hour
+        3    unknown, wrong usage included
+check writes a probe to every repository and to pg_wal, reads it back and removes it. Exit status:
+        0    what push needs is there
+        1    anything else; one line on standard error says why
 """
 
 # What PostgreSQL makes of get's status, in RestoreArchivedFile() of src/backend/access/transam/xlogarchive.c: above 125
@@ -57,6 +73,7 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
 # and the rest for the end of WAL. Of push's, in src/backend/archive/shell_archive.c: it tries again later; above 125
 # it ends the archiver first, and pg_stat_archiver does not count the failure.
 OK, PUSH_FAILED, GET_ABSENT, GET_FAILED = 0, 1, 1, 200
+FAILED = {"push": PUSH_FAILED, "check": 1, "status": 3}
 
 # XLOG_PAGE_MAGIC in src/include/access/xlog_internal.h of each major version; the struct XLogLongPageHeaderData there:
 # magic, flags, timeline, page address, rem_len and padding, system identifier, segment size, block size.
@@ -104,10 +121,10 @@ def main(argv: list[str]) -> int:
             sys.stdout.write(USAGE if argv == ["--help"] else f"pgark-wal {VERSION}\n")
             return OK
         options = Options(argv)
-        return push(options) if options.command == "push" else get(options)
+        return {"push": push, "get": get, "status": status, "check": check}[options.command](options)
     except BaseException as error:  # of any kind: Python's own choice of a status could mean "end of WAL"
         complain(reason(error))
-        return PUSH_FAILED if argv[:1] == ["push"] else GET_FAILED
+        return FAILED.get("".join(argv[:1]), GET_FAILED)
 
 
 # What may be said of each option; None: it is refused. A relative repository would lie in the data directory.
@@ -119,11 +136,15 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "--jobs": lambda value: number_between(1, value, 64),
     "--ahead": lambda value: value or None,
     "--spool": lambda value: value or None,
+    "--warning-age": lambda value: int(value) if value.isascii() and value.isdigit() else None,
+    "--critical-age": lambda value: int(value) if value.isascii() and value.isdigit() else None,
 }
 # The commands: how many words they want, and which options they take besides --repository and --cluster.
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "push": (1, ("--compression", "--jobs", "--ahead")),
     "get": (2, ("--absent-status", "--jobs", "--spool")),
+    "status": (1, ("--warning-age", "--critical-age")),
+    "check": (1, ("--compression",)),
 }
 
 
@@ -139,11 +160,15 @@ class Options:
         self.jobs = 1
         self.ahead = ""
         self.spool = ""
+        self.json = False
+        self.warning_age, self.critical_age = 120, 600
         self.words: list[str] = []
         wanted, self.known = COMMANDS.get(self.command, (-1, ()))
         rest = iter(argv[1:])
         for word in rest:
-            if word.startswith("--"):
+            if word == "--json" and self.command == "status":
+                self.json = True
+            elif word.startswith("--"):
                 self.set(word, next(rest, ""))
             else:
                 self.words.append(word)
@@ -942,6 +967,310 @@ def names_after(name: str, size: int, history: str, content: bytes) -> list[str]
     return names
 
 
+# ---- status ----------------------------------------------------------------------------------------------------------
+
+LEVELS = ("ok", "warning", "critical")  # by exit status, as monitoring plugins have it; their 3 is "unknown"
+LAST = 32  # so many of the last segments tell the rate
+FEW, SCARCE, SOON = 32, 8, 3600  # segments that there is room for; seconds until there is none
+
+
+def status(options: Options) -> int:
+    """Say how archiving stands. Writes nothing, asks no server, and lists only the newest directories of an archive."""
+    import time
+
+    now = time.time()
+    facts = look_at_pg_wal(options.words[0], now)
+    facts["repositories"] = [look_at_archive(path, options.cluster, facts, now) for path in options.repositories]
+    facts["critical"], facts["warning"] = judge(facts, options.warning_age, options.critical_age)
+    level = 2 if facts["critical"] else 1 if facts["warning"] else 0
+    facts["status"] = LEVELS[level]
+    if options.json:
+        import json
+
+        text = json.dumps(facts)
+    else:
+        text = "\n".join(map(printable, describe(facts)))
+    write_all(1, f"{text}\n".encode())
+    return level
+
+
+def look_at_pg_wal(data: str, now: float) -> dict[str, Any]:
+    """Find what waits, how fast WAL is written, and the room that is left for it.
+
+    The archiver renames .ready to .done, so the time of either is that of the segment's end.
+    """
+    path = os.path.join(data, "pg_wal")
+    try:
+        found = [(info.st_mtime, *os.path.splitext(name)) for name, info in entries_of(f"{path}/archive_status")]
+        size = next((info.st_size for name, info in entries_of(path) if is_whole(name)), 0)
+    except FileNotFoundError:
+        raise Refused(f"found no pg_wal/archive_status in {data}, expected a data directory") from None
+    if size not in SEGMENT_SIZES:
+        raise Refused(f"found {f'a segment of {size} bytes' if size else 'no segment'} in {path}, expected whole ones")
+    waiting = [(moment, name) for moment, name, state in found if state == ".ready"]
+    rate = rate_of([moment for moment, name, _state in found if is_whole(name)], now)
+    room = room_on(os.statvfs(path), size)
+    return {
+        "data_directory": data,
+        "segment_size": size,
+        "waiting": len(waiting),
+        "oldest_waiting": aged(min(waiting), now) if waiting else None,
+        "pg_wal": {"path": path, **room, "segments_per_second": rate, "seconds": rate and room["segments"] / rate},
+    }
+
+
+def look_at_archive(repository: str, cluster: str, facts: dict[str, Any], now: float) -> dict[str, Any]:
+    """Find what a repository got last, and how fast, the room in it, and why a push would fail now."""
+    names = ("problem", "free_bytes", "segments", "last_archived", "segments_per_second", "bytes_per_second")
+    found: dict[str, Any] = {"path": repository, **dict.fromkeys(names)}
+    try:
+        archive = Archive(repository, cluster)
+        found |= room_on(os.fstatvfs(archive.wal), facts["segment_size"])
+        last = last_archived(archive.wal)
+        if last:
+            rate = rate_of([moment for moment, _name in last], None)
+            found |= {"segments_per_second": rate, "bytes_per_second": rate and rate * facts["segment_size"]}
+            found["last_archived"] = aged(max(last), now)
+        segment = facts["oldest_waiting"] or found["last_archived"] or {"name": "."}
+        check_writable(archive, facts["data_directory"], segment["name"][:16])
+        if not found["segments"]:
+            raise Refused(f"found {size_text(found['free_bytes'])} free, expected room for a segment. HINT: make room")
+    except Exception as error:
+        found["problem"] = reason(error)
+    return found
+
+
+def last_archived(wal: int) -> list[tuple[float, str]]:
+    """Return the segments in the directories that changed last, and in the highest: a removal is a change, too."""
+    directories = [(info.st_mtime, name) for name, info in entries_of(wal) if is_whole(f"{name}00000000")]
+    newest = {name for _moment, name in sorted(directories)[-2:]} | {
+        max((name for _moment, name in directories), default="")
+    }
+    found = []
+    for name in filter(None, newest):
+        for file, info in entries_of(open_directory(name, wal)):
+            if is_whole(file[:SEGMENT_NAME]) and file[SEGMENT_NAME:] in SUFFIXES.values():
+                found.append((info.st_mtime, file[:SEGMENT_NAME]))
+    return found
+
+
+def check_writable(archive: Archive, data: str, directory: str) -> None:
+    """Refuse what a push into this directory would fail at, as far as that can be told without writing."""
+    import struct
+
+    [identifier] = struct.unpack_from("=Q", read_small(os.path.join(data, "global", "pg_control")))
+    expect(data, "system identifier", identifier, archive.system_identifier)
+    check_no_clone(data, data, identifier)
+    if os.fstatvfs(archive.wal).f_flag & os.ST_RDONLY:
+        raise Refused(
+            "found a read-only file system, expected one to write to. HINT: see the kernel's log, and remount"
+        )
+    for name, rights in ((".", os.W_OK | os.X_OK), (directory, os.W_OK | os.X_OK), (".lock", os.R_OK | os.W_OK)):
+        check_access(archive.path, archive.wal, name, rights)
+
+
+def check_access(path: str, directory: int, name: str, rights: int, hint: str = REPAIR) -> None:
+    """Refuse what is in a directory, if it is there, when this user has not all rights that are needed."""
+    if os.access(name, os.F_OK, dir_fd=directory) and not os.access(name, rights, dir_fd=directory):
+        info, path = os.stat(name, dir_fd=directory), os.path.normpath(os.path.join(path, name))
+        found = f"found mode {info.st_mode & 0o7777:04o} and owner {info.st_uid} of {path}"
+        raise Refused(f"{found}, expected that user {os.geteuid()} may write to it. {hint}")
+
+
+def judge(facts: dict[str, Any], warning_age: int, critical_age: int) -> tuple[list[str], list[str]]:
+    """Tell what is critical, and what deserves a warning."""
+    critical, warning = [], []
+    for found in facts["repositories"]:
+        if found["problem"]:
+            critical.append(f"{found['path']} cannot be written to: {found['problem']}")
+        elif found["segments"] < FEW:
+            warning.append(f"{found['path']} has room for {found['segments']} segments, expected {FEW}")
+    oldest, pg_wal = facts["oldest_waiting"], facts["pg_wal"]
+    age = oldest["age"] if oldest else 0
+    late = bool(oldest) and age >= min(warning_age, critical_age)
+    if late:
+        limit, place = (critical_age, critical) if age >= critical_age else (warning_age, warning)
+        why = f"expected less than {time_text(limit)}. HINT: the server's log says what its archive_command printed"
+        place.append(f"{oldest['name']} has been waiting for {time_text(age)}, {why}")
+    soon = late and pg_wal["seconds"] is not None and pg_wal["seconds"] < SOON
+    if soon or pg_wal["segments"] < FEW:
+        place = critical if soon or pg_wal["segments"] < SCARCE else warning
+        place.append(f"{pg_wal['path']} {room_text(pg_wal)}, expected {FEW}, and {time_text(SOON)} when WAL waits")
+    return critical, warning
+
+
+def describe(facts: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines for people; the first is all that some monitoring shows."""
+    oldest, pg_wal = facts["oldest_waiting"], facts["pg_wal"]
+    since = f", {oldest['name']} for {time_text(oldest['age'])}" if oldest else ""
+    waiting = f"{facts['waiting']} waiting{since}"
+    yield f"{facts['status'].upper()}: {'; '.join(facts['critical'] + facts['warning']) or waiting}"
+    yield f"{facts['data_directory']} has {waiting}"
+    yield f"{pg_wal['path']} {room_text(pg_wal)}"
+    for found in facts["repositories"]:
+        words = [room_text(found)] if found["segments"] is not None else []
+        if found["last_archived"]:
+            words.append(f"got {found['last_archived']['name']} {time_text(found['last_archived']['age'])} ago")
+        if found["segments_per_second"]:
+            rate = f"{found['segments_per_second']:.3g} segments, {size_text(found['bytes_per_second'])} of WAL"
+            words.append(f"the last ones with {rate} a second")
+        yield f"{found['path']} {', '.join(words) or 'cannot be looked into'}"
+
+
+def entries_of(directory: str | int) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield what is in a directory; what goes away meanwhile is left out."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                yield entry.name, entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                pass
+
+
+def is_whole(name: str) -> bool:
+    """Tell whether this is the name of a whole segment."""
+    return len(name) == SEGMENT_NAME and set("0123456789ABCDEF").issuperset(name)
+
+
+def aged(segment: tuple[float, str], now: float) -> dict[str, Any]:
+    """Describe a file that something happened to at a moment."""
+    import time
+
+    moment, name = segment
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
+    return {"name": name, "time": stamp, "age": max(0, round(now - moment))}
+
+
+def rate_of(moments: list[float], now: float | None) -> float | None:
+    """Return how many segments there were a second, over the last ones, and the time since then if `now` is given."""
+    last = sorted(moments)[-LAST:]
+    span = (last[-1] if now is None else now) - last[0] if len(last) > 1 else 0
+    return (len(last) - 1) / span if span > 0 else None
+
+
+def room_on(space: os.statvfs_result, size: int) -> dict[str, int]:
+    """Return the free space of a file system, and how many segments it is enough for."""
+    free = space.f_bavail * space.f_frsize
+    full = space.f_files and not space.f_favail  # of files, however small
+    return {"free_bytes": free, "segments": 0 if full else free // size}
+
+
+def room_text(found: dict[str, Any]) -> str:
+    """Say what room_on found, and for how long it is enough."""
+    lasts = f", for about {time_text(found['seconds'])} at the last rate" if found.get("seconds") else ""
+    return f"has {size_text(found['free_bytes'])} free, room for {found['segments']} segments{lasts}"
+
+
+def time_text(seconds: float) -> str:
+    """Write a duration in the largest unit of which there are at least two."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def size_text(size: float) -> str:
+    """Write a size as pg_size_pretty() does."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 10240:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.0f} TB"
+
+
+# ---- check -----------------------------------------------------------------------------------------------------------
+
+PROBE = "0" * SEGMENT_NAME  # no server ever writes a segment of this name
+
+
+def check(options: Options) -> int:
+    """Do with a probe, in pg_wal and in every archive, what is done with segments; leaves nothing."""
+    data, problems = options.words[0], []
+    owner, user = os.stat(data).st_uid, os.geteuid()
+    if owner != user:
+        raise Refused(f"run by user {user}, expected {owner}, who owns {data}. HINT: run it as the server's user")
+    probe = None
+    try:
+        probe = OwnProbe(os.path.join(data, "pg_wal"))
+    except Exception as error:
+        problems.append(f"{data}: {reason(error)}")
+    try:
+        for repository in options.repositories:
+            try:
+                archive = Archive(repository, options.cluster, make=True)
+                check_writable(archive, data, max(last_archived(archive.wal), default=(0, "."))[1][:16])
+                if probe:
+                    try_out(archive, probe.source, SUFFIXES[options.compression])
+            except Exception as error:
+                problems.append(f"{repository}: {reason(error)}")
+    finally:
+        if probe:
+            probe.remove()
+    if problems:
+        raise Refused(f"archiving cannot work: {'; '.join(problems)}")
+    return OK
+
+
+class OwnProbe:
+    """A file in a directory of ours in pg_wal that stands in for a segment; half of it cannot be compressed."""
+
+    def __init__(self, pg_wal: str) -> None:
+        fd = open_directory(pg_wal)
+        check_access(pg_wal, fd, ".", os.R_OK | os.W_OK | os.X_OK, "HINT: give it back to the server's user")
+        os.close(fd)
+        self.path = f"{pg_wal}/pgsql_tmp.pgark/check"
+        self.fd = self.own()
+        try:
+            empty_directory(self.fd)
+            fd = os.open(PROBE, CREATE, 0o600, dir_fd=self.fd)
+            write_all(fd, os.urandom(1 << 16) + bytes(1 << 16))
+            os.close(fd)
+            os.link(PROBE, "linked", src_dir_fd=self.fd, dst_dir_fd=self.fd)  # as push does with what waits
+            self.source = Source(f"{self.path}/{PROBE}", pg_wal)
+        except BaseException:
+            self.remove()
+            raise
+
+    def own(self) -> int:
+        """Make the directory and lock it, so that no push takes it for a leftover and no other check uses it."""
+        import time
+
+        for attempt in range(20):
+            try:
+                make_own_directory(self.path)
+                return own_directory(self.path)
+            except (BlockingIOError, FileNotFoundError):
+                time.sleep(0.01 * attempt)
+        raise Refused(f"found {self.path} in use, expected no other check at the same time")
+
+    def remove(self) -> None:
+        """Remove the directory, and the one that it is in unless that has others."""
+        remove_directory(self.path, self.fd)
+        try:
+            os.rmdir(os.path.dirname(self.path))
+        except OSError:
+            pass
+
+
+def try_out(archive: Archive, probe: Source, suffix: str) -> None:
+    """Write a probe under a hidden name, link it to another one, read it back and remove both."""
+    os.umask(0)
+    remove_dead_leftovers(archive.wal)
+    temporary = Temporary(archive.wal, "check", archive.file_mode)
+    linked = f"{temporary.name}.tmp"  # the same file, so it has the same lock, and goes as a dead leftover, too
+    try:
+        write_compressed(probe, suffix, temporary.fd)
+        os.fsync(temporary.fd)
+        os.link(temporary.name, linked, src_dir_fd=archive.wal, dst_dir_fd=archive.wal)
+        os.fsync(archive.wal)
+        found = b"".join(map(bytes, decompress(open_regular(linked, READ, archive.wal), suffix)))
+    finally:
+        unlink_if_there(linked, archive.wal)
+        temporary.close()
+    if found != b"".join(map(bytes, probe.chunks())):
+        raise Refused(f"found {len(found)} bytes that differ from the {probe.size} that were written there")
+
+
 # ---- the repository --------------------------------------------------------------------------------------------------
 
 
@@ -1517,11 +1846,15 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
+def printable(text: str) -> str:
+    """Make one line of it, whatever characters it has."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def complain(message: str) -> None:
     """Write one line to standard error, whatever characters the message has."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in f"pgark-wal: {message}")
     try:
-        os.write(2, f"{line}\n".encode())
+        os.write(2, f"{printable(f'pgark-wal: {message}')}\n".encode())
     except OSError:
         pass  # nobody listens; the exit status says enough
 

@@ -11,10 +11,12 @@ import importlib.util
 import json
 import os
 import random
+import shlex
 import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +108,31 @@ class Repository:
         return ["--repository", str(self.path), "--cluster", self.cluster]
 
 
+@dataclass(frozen=True)
+class Data:
+    """A data directory, as far as pgark-wal looks into one."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, system_identifier: int = SYSTEM_IDENTIFIER) -> Data:
+        """Make one without a segment."""
+        for directory in (path, path / "global", path / "pg_wal", path / "pg_wal/archive_status"):
+            directory.mkdir(mode=0o700)
+        (path / "global/pg_control").write_bytes(struct.pack("=Q", system_identifier) + bytes(8184))
+        return cls(path)
+
+    @property
+    def pg_wal(self) -> Path:
+        return self.path / "pg_wal"
+
+    def mark(self, name: str, state: str, age: float = 0) -> None:
+        """Have a segment wait to be archived, "ready", or be archived, "done", since it was complete."""
+        path = self.pg_wal / f"archive_status/{name}.{state}"
+        path.touch()
+        os.utime(path, (time.time() - age,) * 2)
+
+
 def write_segment(directory: Path, name: str = NAME, content: bytes | None = None) -> Path:
     """Put a segment where PostgreSQL would have it."""
     directory.mkdir(exist_ok=True)
@@ -128,6 +155,22 @@ def push(
 
 def get(repository: Repository, name: str, path: Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return run("get", *repository.options(), name, path, **options)
+
+
+def in_namespace(script: str, repository: Repository, **places: str) -> subprocess.CompletedProcess[str]:
+    """Run a script that may mount something, at best at its $MOUNT, which nobody else sees."""
+    mount = repository.path.with_name("mount point")
+    mount.mkdir()
+    namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+    known = {"MOUNT": str(mount), "REPOSITORY": str(repository.path)}
+    defined = f'run() {{ {shlex.join([sys.executable, "-IS", str(PROGRAM)])} "$@"; }}\n'
+    return subprocess.run(
+        [*namespace, "sh", "-c", defined + script.replace("$PROGRAM", "run")],
+        env=os.environ | known | places,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def without_power_over_files() -> tuple[str, ...]:

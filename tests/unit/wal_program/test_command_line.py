@@ -64,10 +64,10 @@ def test_wrong_usage_fails_in_the_way_that_its_caller_minds(argv: list[str]) -> 
     assert_failed(run(*argv), 1 if argv[:1] == ["push"] else 200, "HINT: see pgark-wal --help")
 
 
-def test_help_has_both_contracts() -> None:
+def test_help_has_all_contracts() -> None:
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for words in ("push", "get", "--compression none|gzip|lz4|zstd", "200", "end of WAL"):
+    for words in ("push", "get", "status", "check", "--compression none|gzip|lz4|zstd", "200", "end of WAL"):
         assert words in done.stdout
 
 
