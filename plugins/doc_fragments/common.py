@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Fragments: ``common`` (every module), ``common.target`` and ``common.compression``."""
+    """Fragments: ``common`` (every module), ``common.target``, ``common.repositories`` and ``common.compression``."""
 
     DOCUMENTATION = r"""
 options:
@@ -116,6 +116,22 @@ options:
     description:
       - Start from this backup. When unset, from the newest one that ended before the target.
     type: str
+"""
+
+    REPOSITORIES = r"""
+options:
+  further_repositories:
+    description:
+      - Absolute paths of further repositories that hold the cluster's WAL as well as O(repository) does. Each has to be
+        laid out by M(pgark.postgres.backup_repository).
+    type: list
+    elements: path
+    default: []
+  jobs:
+    description:
+      - How many segments pgark-wal works on at once, from 1 to 64.
+    type: int
+    default: 2
 """
 
     COMPRESSION = r"""

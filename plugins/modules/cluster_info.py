@@ -26,6 +26,12 @@ options:
       - Directory of C(postgresql.conf). When unset, the one that Debian keeps for the data directory, else the data
         directory.
     type: path
+  further_repositories:
+    description:
+      - Absolute paths of further repositories, to tell of each whether it is there.
+    type: list
+    elements: path
+    default: []
 attributes:
   check_mode:
     support: full
@@ -135,6 +141,11 @@ repository_directory:
   returned: always
   type: str
   sample: present
+further_directories:
+  description: The same for each of O(further_repositories), in their order.
+  returned: always
+  type: list
+  elements: str
 major:
   description: Major version of the data directory, or with the data gone that of the cluster in the repository.
   returned: always
@@ -213,6 +224,7 @@ def perform(task: Task) -> Result:
         "psycopg": psycopg,
         "python_directory": task.options["python_directory"],
         **on_host(task.options["repository"]),
+        "further_directories": [presence(path) for path in task.options["further_repositories"]],
         **of_cluster(task, config_directory, psycopg is not None),
     }
 
@@ -285,7 +297,8 @@ def served(server: Server | None, config_directory: str) -> dict[str, object]:
 
 def main() -> None:
     """Run the module."""
-    run(spec(config_directory={"type": "path"}), perform)
+    further = {"type": "list", "elements": "path", "default": []}
+    run(spec(config_directory={"type": "path"}, further_repositories=further), perform)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,15 @@ options:
         missing.
       - Required with O(state=staged) and O(state=restored).
     type: path
+  further_repositories:
+    description:
+      - Absolute paths of further repositories. While the server recovers, WAL that O(repository) does not have, or has
+        damaged, or that it cannot be read for, is taken from the first of these that has it.
+      - The restore itself is planned from O(repository) alone, with its backups, and with the WAL in it.
+      - WAL that only the old data directory has is archived in all of them before the data is switched.
+    type: list
+    elements: path
+    default: []
   previous_directory:
     description:
       - With O(state=rolled_back), the directory that becomes the data directory again. It has to be a cluster with the
@@ -126,6 +135,7 @@ attributes:
       is, over connections that start a program for each command.
 extends_documentation_fragment:
   - pgark.postgres.common
+  - pgark.postgres.common.repositories
   - pgark.postgres.common.target
 author:
   - The pgark.postgres contributors (@pgark)
@@ -278,7 +288,13 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
+    COMMON,
+    REPOSITORIES,
+    TARGET,
+    required,
+    spec,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
     check_clone,
     detach,
@@ -314,9 +330,9 @@ def perform(task: Task) -> Result:
         check_clone_directory(directory, catalog.identity, request.source, options["force"])
         wanted, choice = plan_state(task, catalog, directory, request)
         plan = with_program(task, wanted)
-        task.apply(
-            plan, Host(task.runner, bin_directory=bin_directory, wal_program=options["program"], layout=task.layout)
-        )
+        layout, *further = task.layouts
+        where = {"bin_directory": bin_directory, "wal_program": options["program"]}
+        task.apply(plan, Host(task.runner, layout=layout, further=tuple(further), **where))
         after = observe_directory(task.data_directory, bin_directory, task.runner)
     return {**result(plan, request, after), **outlook(choice, catalog)}
 
@@ -357,8 +373,8 @@ def recovery(task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[
     Commands that were made for another moment, such as one that removes from an archive what a standby does not need
     any more, are not run in a restore.
     """
-    options, layout = task.options, task.layout
-    command = get_command(options["program"], [layout.repository], layout.cluster, 2)
+    options = task.options
+    command = get_command(options["program"], task.repositories, task.layout.cluster, task.jobs)
     unwanted = {"archive_cleanup_command": "", "recovery_end_command": ""}
     settings = {**kept, "restore_command": command, **unwanted, **request.target.settings(choice.timeline)}
     return Recovery(settings, recovery_overrides(options["local_only"], options["login_host"]))
@@ -402,6 +418,7 @@ def main() -> None:
     """Run the module."""
     run(
         spec(
+            REPOSITORIES,
             TARGET,
             required(COMMON, "repository", "cluster", "data_directory"),
             state={"type": "str", "required": True, "choices": ["staged", "restored", "rolled_back", "detached"]},

@@ -15,7 +15,9 @@ description:
   - What cannot take effect is refused before anything is changed, with the place that is in the way. That is a setting
     on the server's command line, which outranks all files, or a line in a file that the server does not accept.
   - A freshly enabled C(archive_mode) needs a restart, which this module reports and does not carry out.
-  - With O(verify), forces a switch of WAL and reads the segment back from the repository.
+  - With O(program), C(pgark-wal check) is run before any setting is changed. It writes a probe to every repository, as
+    the user that the server has, and reads it back. What it finds wrong is the error, and no setting was changed then.
+  - With O(verify), forces a switch of WAL and reads the segment back from every repository.
 options:
   data_directory:
     description:
@@ -37,11 +39,19 @@ options:
     choices: [enabled, disabled]
   program:
     description:
-      - Path of pgark-wal on the host. The C(archive_command) is made of it, O(repository), O(cluster) and
-        O(compression).
+      - Path of pgark-wal on the host. The C(archive_command) is made of it, O(repository), O(further_repositories),
+        O(cluster), O(compression) and O(jobs). One that PostgreSQL 13 to 15 would cut off, after 1023 bytes, is
+        refused.
       - It is installed there before any setting is changed, as a whole, and only where it differs. Its first line names
         the Python interpreter that runs this module. Of its directories, the last one is created when it is missing.
     type: path
+  further_repositories:
+    description:
+      - Absolute paths of further repositories, each laid out by M(pgark.postgres.backup_repository). A segment counts
+        as archived, and the server removes it, only once O(repository) and every one of these has it.
+    type: list
+    elements: path
+    default: []
   command:
     description:
       - An C(archive_command) of your own.
@@ -83,6 +93,7 @@ attributes:
     description: Shows the settings before and after, and of pgark-wal the checksum.
 extends_documentation_fragment:
   - pgark.postgres.common
+  - pgark.postgres.common.repositories
   - pgark.postgres.common.compression
 author:
   - The pgark.postgres contributors (@pgark)
@@ -140,6 +151,48 @@ unverified_reason:
   returned: always
   type: str
   sample: a restart has to bring archive_mode into force first
+status:
+  description:
+    - What C(pgark-wal status --json) tells about the archiving, once all is done. Null in check mode, and without
+      O(program) or with O(state=disabled).
+  returned: always
+  type: dict
+  contains:
+    status:
+      description: The worst of what was found, V(ok), V(warning) or V(critical).
+      type: str
+    critical:
+      description: What is critical, such as a repository that cannot be written to.
+      type: list
+      elements: str
+    warning:
+      description: What deserves a look.
+      type: list
+      elements: str
+    data_directory:
+      description: The data directory.
+      type: str
+    segment_size:
+      description: Bytes of a segment.
+      type: int
+    waiting:
+      description: How many files wait to be archived.
+      type: int
+    oldest_waiting:
+      description: C(name) of the one that has been waiting for the longest, since C(time), for C(age) seconds.
+        Null when nothing waits.
+      type: dict
+    pg_wal:
+      description: C(path), C(free_bytes), the number of C(segments) that there is room for, C(segments_per_second) that
+        were written lately, and the C(seconds) until there is no room if all of them stay. The last two can be null.
+      type: dict
+    repositories:
+      description: Of each its C(path), the C(problem) because of which nothing can be written to it (null if there is
+        none), C(free_bytes) and the number of C(segments) that there is room for, C(last_archived) with C(name),
+        C(time) and C(age), and C(segments_per_second) and C(bytes_per_second) of WAL that the last segments arrived
+        with. What is not known is null.
+      type: list
+      elements: dict
 steps:
   description: What was done, or in check mode would be done.
   returned: always
@@ -153,6 +206,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     check_changeable,
+    check_command_length,
     check_in_force,
     plan_archiving,
     restart_reasons,
@@ -171,12 +225,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
+from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
     COMMON,
     COMPRESSION,
+    REPOSITORIES,
     required,
     spec,
 )
@@ -194,13 +250,18 @@ def perform(task: Task) -> Result:
         wanted = wanted_settings(task, server, current.settings, compression)
         found = changes(current.settings, wanted)
         warnings = check_changeable(current, found, restart_reasons(current.settings, wanted))
-        plan = plan_of_program(task).then(plan_archiving(found))
-        task.apply(plan, Host(task.runner, opened=server))
+        installation, alteration = plan_of_program(task), plan_archiving(found)
+        host, program = Host(task.runner, opened=server), wal_program(task)
+        task.apply(installation, host)
+        if program is not None:
+            program.check(compression)
+        task.apply(alteration, host)
         after = current if task.check_mode else settle(server, wanted, reloaded=bool(found))
         restart = restart_reasons(after.settings, wanted)
         proof = prove(task, server, restart) if wants_proof(task) else NO_PROOF
     return planned(
-        plan,
+        installation.then(alteration),
+        status=None if program is None else program.status(),
         restart_required=bool(restart),
         restart_settings=restart,
         settings_before={change.name: change.before for change in found},
@@ -221,6 +282,14 @@ def plan_of_program(task: Task) -> Plan:
     return plan_program(observe_program(task.options["program"]))
 
 
+def wal_program(task: Task) -> WalProgram | None:
+    """Give the pgark-wal that is to archive; None where there is none, or none yet, as in check mode."""
+    options = task.options
+    if task.check_mode or options["state"] != "enabled" or not options["program"]:
+        return None
+    return WalProgram(options["program"], task.repositories, task.layout.cluster, task.data_directory, task.runner)
+
+
 def wanted_settings(
     task: Task, server: Server, current: Mapping[str, Setting], compression: str
 ) -> dict[str, str | None]:
@@ -231,7 +300,9 @@ def wanted_settings(
         return wanted_when_disabled(current, extra, server.replicates())
     command = options["command"] or ""
     if options["program"]:
-        command = push_command(options["program"], [task.layout.repository], task.layout.cluster, compression, 2)
+        cluster = task.layout.cluster
+        command = push_command(options["program"], task.repositories, cluster, compression, task.jobs)
+    check_command_length(command, server.version)
     if options["library"] and "archive_library" in current:
         server.require_library(options["library"])
     return wanted_when_enabled(current, command, options["library"] or "", options["timeout"], extra)
@@ -255,7 +326,7 @@ def prove(task: Task, server: Server, restart: Sequence[str]) -> Result:
     if reason is not None:
         return {**NO_PROOF, "unverified_reason": reason}
     with quoting_log(task.data_directory, task.options["log_file"]):
-        segment = prove_archiving(server, task.layout, task.runner, task.options["verify_timeout"])
+        segment = prove_archiving(server, task.layouts, task.runner, task.options["verify_timeout"])
     return {**NO_PROOF, "verified_segment": segment}
 
 
@@ -264,6 +335,7 @@ def main() -> None:
     run(
         spec(
             COMPRESSION,
+            REPOSITORIES,
             required(COMMON, "data_directory"),
             state={"type": "str", "default": "enabled", "choices": ["enabled", "disabled"]},
             program={"type": "path"},

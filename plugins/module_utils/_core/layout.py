@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -37,6 +38,19 @@ def check_path(what: str, path: str) -> str:
             f"{what} {path!r} is not usable; expected an absolute path without '..' or control characters"
         )
     return path.rstrip("/") or "/"
+
+
+def check_repositories(first: str, further: Sequence[str]) -> tuple[str, ...]:
+    """Return the paths of all repositories, in their order; one that is named twice would not be a second copy.
+
+    >>> check_repositories("/srv/pgark", ["/mnt/second/"])
+    ('/srv/pgark', '/mnt/second')
+    """
+    paths = tuple(check_path("repository", path) for path in (first, *further))
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise InvalidValue(f"repository {twice} is given twice, expected another one", "look at further_repositories")
+    return paths
 
 
 def parse_mode(text: str) -> int:

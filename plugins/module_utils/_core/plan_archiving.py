@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .._errors import Error
@@ -13,6 +14,12 @@ from .plan import AlterSystem, Plan, ReloadServer, Step
 from .settings import Change, Setting, changes
 
 _LIBRARY_SINCE = 15
+# Until PostgreSQL 15 the command is built in a buffer of MAXPGPATH bytes, and the rest is dropped without a word:
+# pgarch_archiveXlog() in src/backend/postmaster/pgarch.c, in 15 shell_archive_file() in src/backend/postmaster/
+# shell_archive.c. 16 has no limit.
+_UNLIMITED_SINCE = 16
+_LONGEST_COMMAND = 1023
+_LONGEST_FILE = f"{'0' * 24}.00000028.backup"
 # What is not enough for archiving, and for backups with it, and what enabling puts in its place.
 _RAISED = {"archive_mode": ("off", "on"), "wal_level": ("minimal", "replica"), "max_wal_senders": ("0", "10")}
 
@@ -34,6 +41,19 @@ def wanted_when_enabled(
     elif library:
         raise Error(f"archive_library needs PostgreSQL {_LIBRARY_SINCE} or newer", "give a command instead")
     return {**wanted, "archive_command": command, "archive_timeout": str(timeout), **extra}
+
+
+def check_command_length(command: str, version: int) -> None:
+    """Refuse an ``archive_command`` that the server would cut off, once it has put in the longest name of a file."""
+    values = {"%p": f"pg_wal/{_LONGEST_FILE}", "%f": _LONGEST_FILE, "%%": "%"}
+    expanded = re.sub("%[pf%]", lambda found: values[found[0]], command)
+    length = len(expanded.encode(errors="surrogateescape"))
+    if version // 10000 < _UNLIMITED_SINCE and length > _LONGEST_COMMAND:
+        raise Error(
+            f"archive_command has up to {length} bytes once a file's name is in it, expected at most"
+            f" {_LONGEST_COMMAND}: PostgreSQL {version // 10000} cuts off what is longer",
+            "choose shorter paths for the program and the repositories",
+        )
 
 
 def wanted_when_disabled(

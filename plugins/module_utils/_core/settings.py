@@ -31,6 +31,7 @@ _BOOLEANS = {"on": "on", "true": "on", "yes": "on", "1": "on", "off": "off", "fa
 _WAL_PROGRAM = "pgark-wal"
 # Where pgark-wal keeps what it has done ahead; why there: own_directory() in pgark_wal.py.
 _OURS = "pg_wal/pgsql_tmp.pgark"
+_MOST_JOBS = 64
 _ABSENT = 44  # a status that neither Python, nor a shell, nor a signal ends with
 COMMAND_LINE = "command line"  # PGC_S_ARGV, as GucSource_Names in src/backend/utils/misc/guc_tables.c calls it
 _AUTOMATIC = "/postgresql.auto.conf"
@@ -246,6 +247,13 @@ def archiving_program(command: str, repository: str, cluster: str) -> str | None
     if len(words) < 2 or words[0].rpartition("/")[2] != _WAL_PROGRAM or words[1] != "push":
         return None
     return words[0] if {("--repository", repository), ("--cluster", cluster)} <= pairs else None
+
+
+def check_jobs(jobs: int) -> int:
+    """Return how many segments to work on at once, if that is a sensible number."""
+    if not 1 <= jobs <= _MOST_JOBS:
+        raise InvalidValue(f"found {jobs} jobs, expected 1 to {_MOST_JOBS}")
+    return jobs
 
 
 def choose_compression(wanted: str, available: frozenset[str]) -> str:

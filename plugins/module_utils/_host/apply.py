@@ -52,7 +52,7 @@ class Host:
     """What steps work with; each kind of plan needs only a part of it.
 
     ``taken`` is when the backup under way was started and stopped, by the server's clock; ``tablespaces`` are those
-    that the server had before it.
+    that the server had before it. ``further`` are the cluster's places in other repositories, which get its WAL, too.
     """
 
     runner: CommandRunner
@@ -60,6 +60,7 @@ class Host:
     connection: Connection | None = None
     opened: Server | None = None
     layout: Layout | None = None
+    further: tuple[Layout, ...] = ()
     identity: Identity | None = None
     data_directory: str = ""
     wal_program: str = ""
@@ -123,7 +124,7 @@ def _remove_leftover(step: RemoveLeftover, host: Host) -> None:
 
 @carry_out.register
 def _prove_archiving(step: ProveArchiving, host: Host) -> None:
-    archiving.prove_archiving(host.server, _layout(host), host.runner, step.timeout)
+    archiving.prove_archiving(host.server, [_layout(host)], host.runner, step.timeout)
 
 
 @carry_out.register
@@ -198,7 +199,8 @@ def _finish_staging(step: FinishStaging, host: Host) -> None:
 
 @carry_out.register
 def _save_wal(step: SaveWal, host: Host) -> None:
-    restore.WalSaver(step.old, step.staging, step.layout, host.wal_program, host.runner).run()
+    saved = restore.WalSaver(step.old, step.staging, (step.layout, *host.further), host.wal_program, host.runner)
+    saved.run()
 
 
 @carry_out.register

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 
 from .._core.layout import Layout
 from .._core.settings import archiving_program
@@ -53,21 +54,21 @@ def _obstacle(server: Server, layout: Layout) -> str | None:
     program = program_in_use(server, layout)
     if program is None:
         return f"archive_command is '{settings['archive_command'].value}', which does not push into {layout.directory}"
-    return _why_not_executable(program)
+    why = why_not_executable(program)
+    return None if why is None else f"{program}, which archive_command calls, {why}"
 
 
-def _why_not_executable(program: str) -> str | None:
+def why_not_executable(program: str) -> str | None:
     """Say why the shell would end with status 126 or 127, which ``pg_stat_archiver`` does not count as a failure."""
-    called = f"{program}, which archive_command calls,"
     if not os.path.isfile(program):
-        return f"{called} is not there"
+        return "is not there"
     if not os.access(program, os.X_OK):
-        return f"{called} is not executable"
+        return "is not executable"
     with open(program, "rb") as file:
         words = file.readline(_LONGEST_SHEBANG).split()
     interpreter = os.fsdecode(words[0][2:]) if words and words[0].startswith(b"#!") else program
     if not os.access(interpreter, os.X_OK):
-        return f"{called} names the interpreter {interpreter} in its first line, which is not there or not executable"
+        return f"names the interpreter {interpreter} in its first line, which is not there or not executable"
     return None
 
 
@@ -76,12 +77,14 @@ def program_in_use(server: Server, layout: Layout) -> str | None:
     return archiving_program(server.show("archive_command"), layout.repository, layout.cluster)
 
 
-def prove_archiving(server: Server, layout: Layout, runner: CommandRunner, timeout: int) -> str:
-    """Switch WAL, wait until the segment is in the repository, and read it back; gives its name."""
-    require_archiving(server, layout)
+def prove_archiving(server: Server, layouts: Sequence[Layout], runner: CommandRunner, timeout: int) -> str:
+    """Switch WAL, wait until the segment is in each of the repositories, and read it back; gives its name."""
+    for layout in layouts:
+        require_archiving(server, layout)
     segment = server.switch_wal()[0]
-    wait_archived(server, layout, segment, timeout)
-    read_back(server, layout, runner, segment)
+    for layout in layouts:
+        wait_archived(server, layout, segment, timeout)
+        read_back(server, layout, runner, segment)
     return str(segment)
 
 
@@ -116,7 +119,7 @@ def read_back(server: Server, layout: Layout, runner: CommandRunner, segment: Se
         )
     with tempfile.TemporaryDirectory(prefix="pgark-") as scratch:
         fetched = os.path.join(scratch, "segment")
-        argv = wal_program_cmd(program, "get", layout.repository, layout.cluster, str(segment), fetched)
+        argv = wal_program_cmd(program, "get", [layout.repository], layout.cluster, str(segment), fetched)
         result = runner.run(argv, check=False)
         if result.status != 0:
             raise Error(f"segment {segment} was archived but cannot be read back: {said(result)}")

@@ -167,7 +167,7 @@ class WalSaver:
 
     old: str
     new: str
-    layout: Layout
+    layouts: tuple[Layout, ...]
     program: str
     runner: CommandRunner
 
@@ -183,15 +183,29 @@ class WalSaver:
 
     def _save(self, name: str) -> None:
         if os.path.exists(f"{self.old}/pg_wal/archive_status/{name}.ready"):
-            argv = wal_program_cmd(self.program, "push", self.layout.repository, self.layout.cluster, f"pg_wal/{name}")
+            repositories = [layout.repository for layout in self.layouts]
+            argv = wal_program_cmd(self.program, "push", repositories, self.layouts[0].cluster, f"pg_wal/{name}")
             with suppress(CommandFailed):  # a program that is missing, or refuses: then the segment is copied
                 self.runner.run(argv, directory=self.old)
         place = f"{self.new}/pg_wal/{name}"
-        if not has_segment(self.layout, name) and not os.path.exists(place) and self._is_itself(name):
+        if not self._is_archived(name) and not os.path.exists(place) and self._is_itself(name):
             temporary = f"{place}.saving"
             shutil.copyfile(f"{self.old}/pg_wal/{name}", temporary)
             sync(temporary)
             os.rename(temporary, place)
+
+    def _is_archived(self, name: str) -> bool:
+        """Tell whether every repository has it; one that cannot be looked into, other than the first, counts as empty.
+
+        What is copied although the first one has it is archived again by the restored server, in those that lack it.
+        """
+        first, *others = self.layouts
+        try:
+            return has_segment(first, name) and all(has_segment(layout, name) for layout in others)
+        except OSError:
+            if not others:
+                raise
+            return False
 
     def _is_itself(self, name: str) -> bool:
         """Tell a written segment from one that was recycled: renamed ahead of use, its pages are still the old ones."""

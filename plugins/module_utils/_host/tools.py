@@ -183,9 +183,10 @@ def pg_waldump_cmd(bin_directory: str, directory: str, *options: str) -> list[st
     return [f"{bin_directory}/pg_waldump", f"--path={directory}", *options]
 
 
-def wal_program_cmd(program: str, verb: str, repository: str, cluster: str, *arguments: str) -> list[str]:
+def wal_program_cmd(program: str, verb: str, repositories: Sequence[str], cluster: str, *arguments: str) -> list[str]:
     """Call pgark-wal."""
-    return [program, verb, "--repository", repository, "--cluster", cluster, *arguments]
+    places = [word for repository in repositories for word in ("--repository", repository)]
+    return [program, verb, *places, "--cluster", cluster, *arguments]
 
 
 def control_data(runner: CommandRunner, bin_directory: str, data_directory: str) -> dict[str, str]:

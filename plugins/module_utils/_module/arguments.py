@@ -28,6 +28,11 @@ COMPRESSION: Spec = {
     "compression": {"type": "str", "default": "auto", "choices": ["auto", "none", "gzip", "lz4", "zstd"]},
 }
 
+REPOSITORIES: Spec = {
+    "further_repositories": {"type": "list", "elements": "path", "default": []},
+    "jobs": {"type": "int", "default": 2},
+}
+
 TARGET: Spec = {
     "target_time": {"type": "str"},
     "target_xid": {"type": "str"},

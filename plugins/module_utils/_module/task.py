@@ -11,8 +11,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.layout import Layout
+from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
+from .._core.settings import check_jobs
 from .._errors import Error, ServerUnavailable
 from .._host.apply import Host, apply
 from .._host.cluster import bin_directory_for, server_log
@@ -45,6 +46,23 @@ class Task:
     def layout(self) -> Layout:
         """The cluster's place in the repository."""
         return Layout(self.options["repository"], self.options["cluster"])
+
+    @property
+    def layouts(self) -> list[Layout]:
+        """The cluster's place in each repository, the first one first."""
+        options = self.options
+        paths = check_repositories(options["repository"], options["further_repositories"])
+        return [Layout(path, options["cluster"]) for path in paths]
+
+    @property
+    def repositories(self) -> list[str]:
+        """The paths of all repositories, the first one first."""
+        return [layout.repository for layout in self.layouts]
+
+    @property
+    def jobs(self) -> int:
+        """How many segments pgark-wal works on at once."""
+        return check_jobs(self.options["jobs"])
 
     @property
     def connection(self) -> Connection:

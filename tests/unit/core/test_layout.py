@@ -11,6 +11,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import
     Layout,
     check_name,
     check_path,
+    check_repositories,
     default_label,
     parse_mode,
     utc_stamp,
@@ -124,3 +125,14 @@ def test_labels_are_in_utc_whatever_the_zone() -> None:
 def test_a_cluster_does_not_take_the_name_of_the_repositorys_own_file() -> None:
     with pytest.raises(InvalidValue, match=r"a cluster cannot be called repository\.json"):
         Layout("/srv/pgark", "repository.json")
+
+
+def test_repositories_are_checked_like_the_first_and_named_once() -> None:
+    assert check_repositories("/srv/pgark/", ["/mnt/second", "/mnt/third/"]) == (
+        *("/srv/pgark", "/mnt/second", "/mnt/third"),
+    )
+    for further in (["relative"], ["/srv/../etc"], ["/srv/a\nb"]):
+        with pytest.raises(InvalidValue, match="is not usable"):
+            check_repositories("/srv/pgark", further)
+    with pytest.raises(InvalidValue, match="repository /srv/pgark is given twice"):
+        check_repositories("/srv/pgark", ["/mnt/second", "/srv/pgark/"])

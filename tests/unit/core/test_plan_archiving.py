@@ -11,6 +11,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import AlterSystem, ReloadServer
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     check_changeable,
+    check_command_length,
     check_in_force,
     plan_archiving,
     restart_reasons,
@@ -309,3 +310,17 @@ def test_why_there_is_no_proof_is_said(check_mode: bool, in_recovery: bool, rest
 
 def test_there_is_a_proof_when_nothing_is_in_its_way() -> None:
     assert unverified_reason(False, False, []) is None
+
+
+def test_a_command_that_older_servers_cut_off_is_refused_by_its_expanded_length() -> None:
+    fixed = len("pg_wal/") + 2 * len("0" * 24 + ".00000028.backup") + len("%")
+    longest = "%p%f%%" + (1023 - fixed) * "x"
+    for version in (130022, 140020, 150014, 160010, 180001):
+        check_command_length(longest, version)
+        if version < 160000:
+            with pytest.raises(Error, match=f"up to 1024 bytes .* at most 1023: PostgreSQL {version // 10000} cuts"):
+                check_command_length(f"{longest}x", version)
+        else:
+            check_command_length(f"{longest}x", version)
+    with pytest.raises(Error, match="up to 1025 bytes"):
+        check_command_length(f"{longest}\u00e9", 150014)

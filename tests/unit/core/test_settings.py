@@ -18,6 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
     Setting,
     archiving_program,
     changes,
+    check_jobs,
     choose_compression,
     get_command,
     push_command,
@@ -302,3 +303,10 @@ def test_auto_takes_the_best_compression_there_is(wanted: str, available: set[st
 def test_a_compression_that_is_missing_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidValue, match=r"compression zstd is not available here; found: gzip, none\nHINT: "):
         choose_compression("zstd", frozenset({"gzip"}))
+
+
+def test_jobs_are_a_sensible_number() -> None:
+    assert [check_jobs(jobs) for jobs in (1, 2, 64)] == [1, 2, 64]
+    for jobs in (0, -1, 65):
+        with pytest.raises(InvalidValue, match=f"found {jobs} jobs, expected 1 to 64"):
+            check_jobs(jobs)

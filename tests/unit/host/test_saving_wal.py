@@ -21,6 +21,7 @@ class OldWal:
     def __init__(self, top: Path) -> None:
         self.old, self.new = top / "old data", top / "new data"
         self.layout = Layout(str(top / "repository"), "main")
+        self.further: tuple[Layout, ...] = ()
         for path in (self.old / "pg_wal/archive_status", self.new / "pg_wal"):
             path.mkdir(parents=True)
 
@@ -40,12 +41,13 @@ class OldWal:
 
     def push(self, name: str) -> list[str]:
         """The call of pgark-wal for a segment."""
-        return ["/opt/pgark-wal", "push", "--repository", self.layout.repository, "--cluster", "main", f"pg_wal/{name}"]
+        places = [word for layout in (self.layout, *self.further) for word in ("--repository", layout.repository)]
+        return ["/opt/pgark-wal", "push", *places, "--cluster", "main", f"pg_wal/{name}"]
 
     def save(self, *announced: tuple[list[str], Result | Act]) -> list[str]:
         """Save, and list what the new directory has."""
         runner = FakeRunner(*announced)
-        WalSaver(str(self.old), str(self.new), self.layout, "/opt/pgark-wal", runner).run()
+        WalSaver(str(self.old), str(self.new), (self.layout, *self.further), "/opt/pgark-wal", runner).run()
         assert not runner.announced
         return sorted(os.listdir(self.new / "pg_wal"))
 
@@ -65,6 +67,17 @@ def test_a_segment_that_waits_is_archived_and_not_copied(wal: OldWal) -> None:
         return OK
 
     assert wal.save((wal.push(name), push)) == []
+
+
+def test_a_segment_that_one_of_the_repositories_does_not_take_is_copied(wal: OldWal) -> None:
+    name = wal.put(3, segment(3), ready=True)
+    wal.further = (Layout(f"{wal.layout.repository}-2", "main"),)
+
+    def push(_directory: str | None) -> Result:
+        wal.archive(name)
+        return Result(1, "", "the second one is not mounted")
+
+    assert wal.save((wal.push(name), push)) == [name]
 
 
 def test_a_segment_that_cannot_be_archived_is_copied_whole(wal: OldWal) -> None:
@@ -124,5 +137,5 @@ def test_an_old_directory_without_wal_has_nothing_to_save(wal: OldWal) -> None:
 def test_a_segment_is_copied_when_there_is_no_program_to_archive_it_with(wal: OldWal) -> None:
     name = wal.put(3, segment(3), ready=True)
     runner = CommandRunner()
-    WalSaver(str(wal.old), str(wal.new), wal.layout, str(wal.old / "no pgark-wal"), runner).run()
+    WalSaver(str(wal.old), str(wal.new), (wal.layout,), str(wal.old / "no pgark-wal"), runner).run()
     assert os.listdir(wal.new / "pg_wal") == [name]

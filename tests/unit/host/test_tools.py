@@ -70,8 +70,19 @@ def test_verification_ignores_what_it_is_told_to() -> None:
 
 
 def test_pgark_wal_is_called_with_words() -> None:
-    assert tools.wal_program_cmd("/opt/a b/pgark-wal", "get", "/srv/a b", "main", "x", "y z") == [
-        *("/opt/a b/pgark-wal", "get", "--repository", "/srv/a b", "--cluster", "main", "x", "y z")
+    assert tools.wal_program_cmd("/opt/a b/pgark-wal", "get", ["/srv/a b", "/srv/c"], "main", "x", "y z") == [
+        *(
+            "/opt/a b/pgark-wal",
+            "get",
+            "--repository",
+            "/srv/a b",
+            "--repository",
+            "/srv/c",
+            "--cluster",
+            "main",
+            "x",
+            "y z",
+        )
     ]
 
 
