@@ -34,7 +34,12 @@ class Life:
         self.cluster = cluster
         self._playbooks = playbooks
         # Nothing is to be archived behind our back between two pictures.
-        variables = {"wal_archiving_timeout": 3600, "base_backup_max_age": "12h"}
+        self.second = cluster.home / "second repository"
+        variables = {
+            "wal_archiving_timeout": 3600,
+            "base_backup_max_age": "12h",
+            "backup_repository_further_paths": [str(self.second)],
+        }
         self.inventory = playbooks.inventory(cluster, variables=variables)
 
     def run(self, playbook: str, *extra: str, inventory: Path | None = None, **options: Any) -> Run:
@@ -172,7 +177,11 @@ def test_setup_archiving_says_beforehand_what_it_would_do(archiving: Stage) -> N
 
 def test_setup_archiving_restarts_the_server_once_and_finds_a_segment(life: Life, archiving: Stage) -> None:
     assert any("service | Have pg_ctl" in task for task in archiving.first.changed_tasks)
-    assert list((life.cluster.home / "repository" / "life" / "wal").glob("*/0000000100000000*"))
+    archived = [path.name for path in (life.cluster.home / "repository" / "life" / "wal").glob("*/0000000100000000*")]
+    assert archived
+    assert {path.name for path in life.second.glob("life/wal/*/0*")} >= set(archived)
+    assert "was archived and read back; 0 waiting, " in said(archiving.first).replace("nothing", "0")
+    assert f" free in {life.second}" in said(archiving.first)
 
 
 def test_setup_archiving_leaves_nothing_to_do(archiving: Stage) -> None:
@@ -181,9 +190,10 @@ def test_setup_archiving_leaves_nothing_to_do(archiving: Stage) -> None:
 
 def test_the_program_is_closed_to_others_and_names_its_interpreter(life: Life, archiving: Stage) -> None:
     programs = tree(life.cluster.home / "programs")
-    assert {name: entry.mode for name, entry in programs.items()} == {".": "rwxr-x---", "pgark-wal": "rwxr-x---"}
+    assert {programs[name].mode for name in (".", "pgark-wal", "__pycache__")} == {"rwxr-x---"}
+    assert {entry.mode[-3:] for entry in programs.values()} == {"---"}
     text = (life.cluster.home / "programs" / "pgark-wal").read_text(encoding="utf-8")
-    assert text.startswith(f"#!{life.cluster.sandbox.python} -IS\n# Copyright")
+    assert text.startswith(f"#!{life.cluster.sandbox.python} -IS\n")
     assert life.cluster.sandbox.run([life.cluster.home / "programs" / "pgark-wal", "--version"]).stdout
 
 
