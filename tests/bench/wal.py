@@ -99,7 +99,7 @@ def _on_server(backlog: Backlog, options: argparse.Namespace, facts: dict[str, s
             drain = Drain(backlog, ways, options.codecs, backlog.full[: options.segments])
             for _turn in range(options.turns):
                 drain.turn()
-        facts["segments shrink to"] = ", ".join(f"{codec} {part:.0%}" for codec, part in drain.shrunk.items())
+        facts["segments shrink to"] = drain.shrunk()
         yield drain.table()
     if "recover" in options.parts:
         codecs = [codec for codec in options.codecs if codec in RECOVERED_CODECS]

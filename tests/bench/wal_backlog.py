@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 SETTINGS = {
     "log_timezone": "UTC",
-    "shared_buffers": "128MB",
+    "shared_buffers": "1GB",
     "autovacuum": "off",
     "synchronous_commit": "off",
     # Without a command, segments wait; and they stay where they are, under their names, once they are archived.
@@ -30,12 +30,16 @@ SETTINGS = {
     "wal_keep_size": "64GB",
     "wal_recycle": "off",
 }
-# pgbench's columns, and such as people have: a few words that come again and again, and a key that looks random.
+# pgbench's columns, and a document as programs write them: the same keys and few words, and what looks random. Rows of
+# some hundred bytes, and more memory than usual, keep replaying light enough for fetching to matter.
 TABLE = """CREATE TABLE history (tid integer, bid integer, aid integer, delta integer, mtime timestamptz,
-    state text, reference text, filler char(22))"""
+    document text, filler char(22))"""
 ROWS = """COPY (SELECT i % 10 + 1, i % 7 + 1, (random() * 100000)::integer, (random() * 10000)::integer - 5000,
-    timestamptz '2026-01-01 00:00+00' + i * interval '37 ms', (ARRAY['open', 'paid', 'sent', 'returned'])[i % 4 + 1],
-    md5(random()::text), '' FROM generate_series(1, 100000) AS i) TO '{file}'"""
+    timestamptz '2026-01-01 00:00+00' + i * interval '37 ms', json_build_object('reference', md5(random()::text),
+    'customer', (random() * 5000)::integer, 'state', (ARRAY['open', 'paid', 'sent', 'returned'])[i % 4 + 1],
+    'currency', 'EUR', 'amount', (random() * 100000)::integer, 'delivery', json_build_object('carrier', 'post',
+    'parcel', md5(random()::text), 'weight', (random() * 30)::integer), 'note', md5((i / 100)::text))::text,
+    '' FROM generate_series(1, 40000) AS i) TO '{file}'"""
 POLL_SECONDS = 0.005
 PATIENCE_SECONDS = 900
 # Where pgark-wal keeps its acknowledgements: below pg_wal, so putting back includes removing them.

@@ -35,7 +35,7 @@ class Drain:
         self._backlog, self._ways, self._codecs, self._names = backlog, ways, codecs, names
         self._directory = backlog.sandbox.home / "limit"
         self._grid = Grid([*(way.name for way in ways), LIMIT, LIMIT_SYNCED], codecs)
-        self.shrunk: dict[str, float] = {}
+        self._sizes: dict[str, int] = {}
 
     def turn(self) -> None:
         """Measure everything once more."""
@@ -50,6 +50,11 @@ class Drain:
     def table(self) -> Table:
         """Show what was found."""
         return self._grid.table(HEADING.format(count=len(self._names)), "way, by codec", 1)
+
+    def shrunk(self) -> str:
+        """Say what the codecs make of the segments."""
+        whole = SEGMENT_SIZE * len(self._names)
+        return ", ".join(f"{codec} {size / whole:.0%}" for codec, size in self._sizes.items() if codec != "none")
 
     def _measure(self, name: str, codec: str, missing: str, seconds: Callable[[], float]) -> None:
         if missing:
@@ -74,8 +79,7 @@ class Drain:
         done = clocked(self._backlog.sandbox, commands, jobs=JOBS, sync=sync)
         if any(done.statuses):
             raise AssertionError(f"{PROGRAMS[codec]} exited {done.statuses}")
-        size = sum(path.stat().st_size for path in directory.iterdir())
-        self.shrunk[codec] = size / SEGMENT_SIZE / len(self._names)
+        self._sizes[codec] = sum(path.stat().st_size for path in directory.iterdir())
         shutil.rmtree(directory)
         return done.seconds
 
