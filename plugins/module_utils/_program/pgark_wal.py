@@ -876,7 +876,10 @@ class Helper:
                 self.over = True
                 self.changed.notify_all()
             for pid in list(RUNNING):
-                os.kill(pid, 15)
+                try:
+                    os.kill(pid, 15)
+                except ProcessLookupError:
+                    pass  # its thread has just waited for it
             for thread in self.threads:
                 thread.join()
 
@@ -902,7 +905,7 @@ class Helper:
         count = max(self.options.jobs, min(AHEAD_FILES, SPOOL_BYTES // size))
         self.names = names_after(name, size, history, content)[:count]
         for name in self.ready.difference(self.names):
-            unlink_if_there(f"{self.spool.directory}/{name}")
+            self.drop(name)
         self.ready.intersection_update(self.names)
         self.missing, self.used = "", self.clock.monotonic()
         self.changed.notify_all()
@@ -917,12 +920,19 @@ class Helper:
                 found = False
             with self.changed:
                 self.busy.discard(name)
-                if name not in self.names:
-                    unlink_if_there(place)  # recovery has gone elsewhere
-                elif found:
+                if found and name in self.names:
                     self.ready.add(name)
-                else:
+                    continue
+                if name in self.names:
                     self.missing = min(name, self.missing or name)
+                self.drop(name)  # recovery has gone elsewhere, or something failed after the rename
+
+    def drop(self, name: str) -> None:
+        """Remove a segment; what cannot be removed, as it may have been taken just now, goes with the directory."""
+        try:
+            os.unlink(f"{self.spool.directory}/{name}")
+        except OSError:
+            pass
 
     def choose(self) -> str:
         """Wait for something to fetch, and return its name; "" at the end."""
