@@ -5,99 +5,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command, push_command
+from tests.support.archiving import Archiving
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
 from tests.support.waiting import wait_until
-from tests.unit.wal_program.harness import COMPRESSIONS, PROGRAM, Repository
+from tests.unit.wal_program.harness import COMPRESSIONS
 
 # how it is brought about, how it is undone, and what the server's log says of it
 Fault = tuple[Callable[[], object], Callable[[], object], str]
 SUMMARY = "SELECT count(*), md5(string_agg(payload, ',' ORDER BY id)) FROM kept"
-
-
-class Archiving:
-    """A cluster that archives with pgark-wal, and its first base backup."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self.program = cluster.home / "pgark-wal"
-        self.program.write_text(f"#!{cluster.sandbox.python} -IS\n{PROGRAM.read_text(encoding='utf-8')}")
-        self.program.chmod(0o755)
-        self.repository = Repository.create(
-            cluster.home / "the repository",
-            version=int(cluster.value("SELECT current_setting('server_version_num')")),
-            system_identifier=cluster.value("SELECT system_identifier FROM pg_control_system()"),
-        )
-        self.give_to_owner(self.repository.path)
-        self.backup = cluster.home / "backup"
-        self.enable()
-
-    def give_to_owner(self, directory: Path) -> None:
-        account = self.cluster.sandbox.account
-        for path in (directory, *directory.rglob("*")):
-            os.chown(path, account.uid, account.gid)
-
-    def enable(self) -> None:
-        """Switch archiving on, and restoring for any later recovery, and take the base backup."""
-        restore = get_command(str(self.program), [str(self.repository.path)], "main", 2)
-        self.set("archive_mode", "on")
-        self.set("restore_command", restore)
-        self.compress("none")
-        self.cluster.restart()
-        where = ["-h", self.cluster.socket_directory, "-p", str(self.cluster.port), "-U", self.cluster.owner]
-        self.cluster.run("pg_basebackup", *where, "-D", self.backup, "-c", "fast", "-X", "none", "--no-sync")
-
-    def set(self, name: str, value: str) -> None:
-        quoted = value.replace("'", "''")
-        self.cluster.sql(f"ALTER SYSTEM SET {name} = '{quoted}'")
-
-    def compress(self, compression: str) -> None:
-        self.set(
-            "archive_command", push_command(str(self.program), [str(self.repository.path)], "main", compression, 2)
-        )
-        self.cluster.sql("SELECT pg_reload_conf()")
-
-    def write_rows(self, count: int) -> str:
-        """Insert rows, finish their segment, wait until it is archived, and return its name."""
-        self.cluster.sql("CREATE TABLE IF NOT EXISTS kept (id serial, payload text)")
-        self.cluster.sql(f"INSERT INTO kept (payload) SELECT md5(random()::text) FROM generate_series(1, {count})")
-        name = str(self.cluster.value("SELECT pg_walfile_name(pg_switch_wal())"))
-        wait_until(lambda: self.forms(name), message=f"{name} to be archived")
-        return name
-
-    def forms(self, name: str) -> set[str]:
-        return {file for file in self.repository.files() if file.startswith(name) and not file.endswith(".sha256")}
-
-    def lose_and_lay_out(self) -> None:
-        """Lose the data directory with all its WAL, and put the base backup in its place, ready for recovery."""
-        self.cluster.kill()
-        shutil.rmtree(self.cluster.data_directory)
-        self.cluster.sandbox.run(["cp", "-a", self.backup, self.cluster.data_directory])
-        self.cluster.sandbox.run(["touch", self.cluster.data_directory / "recovery.signal"])
-
-    def recover(self) -> None:
-        """Start the laid-out server and wait until it has replayed all that is archived, and takes writes."""
-        self.cluster.start()
-        wait_until(lambda: not self.cluster.value("SELECT pg_is_in_recovery()"), message="the end of recovery")
-
-    def recover_in_vain(self) -> str:
-        """Start the laid-out server, check that it ends before its recovery does, and return what it wrote."""
-        before = len(self.cluster.log())
-        with contextlib.suppress(AssertionError):  # depends on whether it ends before it takes read-only connections
-            self.cluster.start()
-        wait_until(lambda: self.cluster.pid is None, message="the server to end")
-        log = self.cluster.log()[before:]
-        assert "archive recovery complete" not in log
-        return log
 
 
 @pytest.fixture
