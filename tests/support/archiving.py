@@ -150,6 +150,9 @@ class Archiving:
     def wait_for_end_of_recovery(self) -> None:
         wait_until(lambda: not self.cluster.value("SELECT pg_is_in_recovery()"), message="the end of recovery")
 
+    def has_restored(self, name: str) -> bool:
+        return f'restored log file "{name}" from archive' in self.cluster.log()
+
     def recover_in_vain(self) -> str:
         """Start the laid-out server, check that it ends before its recovery does, and return what it wrote."""
         before = len(self.cluster.log())

@@ -12,8 +12,12 @@ from typing import TypeVar
 Found = TypeVar("Found")
 
 
-def wait_until(predicate: Callable[[], Found], *, timeout: float = 30, message: str) -> Found:
+def wait_until(
+    predicate: Callable[[], Found], *, timeout: float = 30, message: str, longest_pause: float = 0.25
+) -> Found:
     """Poll until the predicate's value is true, and return that value.
+
+    What is there for a moment only is seen with a short `longest_pause` (in seconds).
 
     Raises TimeoutError with the message, which completes the sentence "waited 30 s for …".
     """
@@ -23,5 +27,5 @@ def wait_until(predicate: Callable[[], Found], *, timeout: float = 30, message: 
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout:g} s for {message}")
         time.sleep(pause)
-        pause = min(pause * 1.5, 0.25)
+        pause = min(pause * 1.5, longest_pause)
     return found
