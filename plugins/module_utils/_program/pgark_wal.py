@@ -1687,9 +1687,26 @@ def compress_with(command: str, fd: int, out: int) -> None:
     try:
         with Program(command, fd, out):
             pass
+        if command == COMPRESSORS[".lz4"]:
+            check_lz4_frame(out)
     except ProgramFailed:
         write_all(out, bytes(8 * CHUNK))  # lz4 does not say why it could not write: "no space left" will come from here
         raise
+
+
+def check_lz4_frame(fd: int) -> None:
+    """Refuse a file that ends before its frame does: lz4 1.9 exits 0 when there is no room for the last 4 kB.
+
+    lz4_Frame_format.md: a descriptor, blocks with their size before them, the size 0, and the content's checksum.
+    """
+    flags = os.pread(fd, 5, 0)[4:] or b"\0"
+    at, block = 7 + (8 if flags[0] & 0x08 else 0) + (4 if flags[0] & 0x01 else 0), -1
+    while block:
+        block = int.from_bytes(os.pread(fd, 4, at), "little") & 0x7FFFFFFF
+        at += 4 + block + (4 if block and flags[0] & 0x10 else 0)
+    found, expected = os.fstat(fd).st_size, at + (4 if flags[0] & FRAME_CHECKSUM else 0)
+    if found != expected:
+        raise ProgramFailed(f"lz4 failed: wrote {found} bytes of a frame that has {expected} or more")
 
 
 def check_frame(fd: int, suffix: str) -> None:

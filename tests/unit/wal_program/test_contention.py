@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -115,6 +116,20 @@ def test_a_full_disk_fails_the_push_and_leaves_nothing(repository: Repository, p
     assert done.stderr.startswith("pgark-wal: ")
     assert "No space left on device" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("lost", [1, 4, 8, 9, 100, 10**6])
+def test_what_lz4_could_not_write_is_noticed_though_it_did_not_notice(
+    lost: int, repository: Repository, pg_wal: Path
+) -> None:
+    """It exits 0 when the last of what it writes finds no room: it does not look at what its last flush says."""
+    programs = pg_wal.with_name("programs")
+    programs.mkdir()
+    (programs / "lz4").write_text(f'#!/bin/sh\n{shutil.which("lz4")} "$@" | head -c -{lost}\n')
+    (programs / "lz4").chmod(0o755)
+    environment = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}"}
+    assert_failed(push(repository, write_segment(pg_wal), "lz4", env=environment), 1, "lz4 failed: wrote ")
+    assert not repository.files()
 
 
 def test_two_servers_under_one_name_are_noticed(repository: Repository, tmp_path: Path) -> None:
