@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.unit.wal_program.harness import Repository
 
 SETTINGS = {"fsync": "off", "wal_keep_size": "1GB"}
 COUNT = 8
+CRITICAL = 2
 
 
 @pytest.fixture
@@ -29,11 +32,14 @@ def archiving(sandbox: Sandbox, version: str) -> Iterator[Archiving]:
         yield Archiving(cluster)
 
 
-def said_by_status(archiving: Archiving, *words: str) -> None:
-    """The place to check what ``pgark-wal status`` says of a stall, as soon as there is such a command."""
+def status(archiving: Archiving) -> tuple[int, dict[str, Any]]:
+    """Return the exit status of ``pgark-wal status`` for this server, and what it says."""
+    words = ["status", *archiving.repository.options(), "--json", archiving.cluster.data_directory]
+    done = archiving.cluster.sandbox.run([archiving.program, *words], check=False)
+    return done.returncode, json.loads(done.stdout)
 
 
-def stall(archiving: Archiving, words: str) -> list[str]:
+def stall(archiving: Archiving, words: str, problem: str) -> list[str]:
     """Finish segments that cannot be archived, and check that the server goes on and keeps every one of them."""
     failures = archiving.cluster.value("SELECT failed_count FROM pg_stat_archiver")
     names = archiving.finish_segments(COUNT)
@@ -46,7 +52,11 @@ def stall(archiving: Archiving, words: str) -> list[str]:
     archiving.cluster.sql("CREATE TABLE IF NOT EXISTS goes_on AS SELECT 1")
     assert all((archiving.wal / name).exists() for name in names), "a checkpoint keeps what is not archived"
     assert names[-1] in archiving.waiting()
-    said_by_status(archiving, words)
+    code, said = status(archiving)
+    assert code == CRITICAL
+    assert said["waiting"] > 0
+    assert said["oldest_waiting"]["name"] in archiving.waiting()
+    assert f"{archiving.repository.path} cannot be written to: {problem}" in "".join(said["critical"])
     return names
 
 
@@ -56,7 +66,9 @@ def assert_arrived(archiving: Archiving, names: list[str]) -> None:
     assert not archiving.waiting()
     assert "terminated by signal" not in archiving.cluster.log()
     assert "archive command failed with exit code 1" in archiving.cluster.log()
-    said_by_status(archiving)
+    code, said = status(archiving)
+    assert code < CRITICAL, said
+    assert (said["waiting"], said["oldest_waiting"], said["repositories"][0]["problem"]) == (0, None, None)
 
 
 def copy_of_repository(archiving: Archiving) -> Repository:
@@ -91,7 +103,7 @@ def test_a_full_repository_gets_what_there_is_room_for_and_the_rest_later(
         ballast = repository / "ballast"
         run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4k"], check=False)
         run(["truncate", "-s", f"-{room}", ballast])
-        names = stall(archiving, "No space left on device")
+        names = stall(archiving, "No space left on device", "found ")
         in_time = [name for name in names if name not in archiving.waiting()]
         assert 0 < len(in_time) < COUNT
         assert in_time == names[: len(in_time)], "in their order"
@@ -102,13 +114,13 @@ def test_a_full_repository_gets_what_there_is_room_for_and_the_rest_later(
         assert_arrived(archiving, names)
 
 
-def forbid_writing(archiving: Archiving) -> str:
-    """Keep the server from writing to its repository, and return how the system calls that."""
+def forbid_writing(archiving: Archiving) -> tuple[str, str]:
+    """Keep the server from writing to its repository, and return how the system and how status call that."""
     if os.getuid() == 0:
         subprocess.run(["mount", "-o", "remount,ro", archiving.repository.path], check=True)
-        return "Read-only file system"
+        return "Read-only file system", "found a read-only file system"
     archiving.cluster.sandbox.run(["chmod", "-R", "a-w", archiving.repository.path])
-    return "Permission denied"
+    return "Permission denied", "found mode 0550"
 
 
 def allow_writing(archiving: Archiving) -> None:
@@ -124,8 +136,8 @@ def test_a_read_only_repository_gets_everything_when_it_is_writable_again(
 ) -> None:
     archiving.compress(compression)
     with file_system_of_its_own(archiving):
-        words = forbid_writing(archiving)
-        names = stall(archiving, words)
+        words, problem = forbid_writing(archiving)
+        names = stall(archiving, words, problem)
         assert names[0] in archiving.waiting()
         allow_writing(archiving)
         archiving.reload()  # wakes the archiver as well
@@ -145,7 +157,7 @@ def test_a_repository_that_is_unmounted_under_a_push_gets_everything_when_it_is_
         names += archiving.finish_segments(20)
         repository.rename(hidden)
         archiving.cluster.sandbox.directory(repository)
-        names += stall(archiving, "found no repository.json, expected a repository. HINT: is it mounted?")
+        names += stall(archiving, "found no repository.json, expected a repository", "found no repository.json")
         assert not list(repository.iterdir()), "a mount point is never filled"
         repository.rmdir()
         hidden.rename(repository)
