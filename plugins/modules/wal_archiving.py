@@ -42,8 +42,9 @@ options:
       - Path of pgark-wal on the host. The C(archive_command) is made of it, O(repository), O(further_repositories),
         O(cluster), O(compression) and O(jobs). One that PostgreSQL 13 to 15 would cut off, after 1023 bytes, is
         refused.
-      - It is installed there before any setting is changed, as a whole, and only where it differs. Its first line names
-        the Python interpreter that runs this module. Of its directories, the last one is created when it is missing.
+      - It is installed there before any setting is changed, as a whole, and only where it differs, with C(pgark_wal.py)
+        and what Python has compiled of that beside it. Its first line names the Python interpreter that runs this
+        module. Of its directories, the last one is created when it is missing.
     type: path
   further_repositories:
     description:
