@@ -95,9 +95,6 @@ class Calls:
     def _status(self, column: str, repository: Path) -> None:
         data = self._data(WAITING[-1])
         argv = status_command(self._program, repository, data)
-        if argv is None:
-            self._grid.note(STATUS, column, "not in this version")
-            return
         for _repeat in range(REPEATS):  # it may well warn of what waits
             self._call(STATUS, column, argv, data, expected=(0, 1, 2))
 

@@ -5,45 +5,41 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core import settings
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import InstallProgram
+from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program
 from tests.support.sandbox import Sandbox
-from tests.unit.wal_program.harness import PROGRAM
 
 CLUSTER = "main"
 quote_word = settings.quote_word
 
 
 def install(sandbox: Sandbox, directory: Path) -> Path:
-    """Put the program into a directory, as the modules do."""
+    """Put the program into a directory, as the modules do, but for the servers' user to read."""
     program = directory / "pgark-wal"
-    program.write_text(f"#!{sandbox.python} -IS\n{PROGRAM.read_text(encoding='utf-8')}", encoding="utf-8")
-    program.chmod(0o755)
+    install_program(InstallProgram(str(program), str(sandbox.python), False))
+    for path in (
+        program,
+        program.with_name("pgark_wal.py"),
+        *directory.glob("__pycache__"),
+        *directory.glob("*/*.pyc"),
+    ):
+        path.chmod(path.stat().st_mode | 0o055)
     return program
 
 
 def push_command(program: Path, repository: Path, codec: str, jobs: int) -> str:
     """Write the archive_command."""
-    return _command(settings.push_command, program, repository, jobs, codec)
+    return settings.push_command(str(program), [str(repository)], CLUSTER, codec, jobs)
 
 
 def get_command(program: Path, repository: Path, jobs: int) -> str:
     """Write the restore_command."""
-    return _command(settings.get_command, program, repository, jobs)
+    return settings.get_command(str(program), [str(repository)], CLUSTER, jobs)
 
 
-def status_command(program: Path, repository: Path, data: Path) -> list[str] | None:
-    """Return how a monitoring system calls the program, if it has something for that."""
-    if "pgark-wal status" not in PROGRAM.read_text(encoding="utf-8"):
-        return None
+def status_command(program: Path, repository: Path, data: Path) -> list[str]:
+    """Return how a monitoring system calls the program."""
     return [str(program), "status", "--repository", str(repository), "--cluster", CLUSTER, str(data)]
-
-
-def _command(write: Callable[..., str], program: Path, repository: Path, jobs: int, *codec: str) -> str:
-    """Write a command for one repository, also where the collection knows of neither several nor of jobs."""
-    if "repositories" in inspect.signature(write).parameters:
-        return write(str(program), [str(repository)], CLUSTER, *codec, jobs)
-    return write(str(program), str(repository), CLUSTER, *codec)
