@@ -272,7 +272,7 @@ def push_to(archive: Archive, sources: Sequence[Source], options: Options, secon
 
 
 class Prepared:
-    """A file that is written and synced under a hidden name, its checksum too; or one that is archived already."""
+    """A file that is written under a hidden name, its checksum too; or one that is archived already."""
 
     def __init__(self, archive: Archive, directory: int, source: Source, suffix: str) -> None:
         self.source = source
@@ -294,11 +294,17 @@ class Prepared:
         name = self.source.name
         self.temporary = Temporary(directory, name, archive.file_mode)
         digest = write_compressed(self.source, suffix, self.temporary.fd)
-        os.fsync(self.temporary.fd)
+        # The kernel begins to write to the disk, while the next file is prepared; it need not keep what was written.
+        os.posix_fadvise(self.temporary.fd, 0, 0, os.POSIX_FADV_DONTNEED)
         if digest:
             self.sidecar = Temporary(directory, sidecar_of(name), archive.file_mode)
             write_all(self.sidecar.fd, sidecar_line(name, digest))
-            os.fsync(self.sidecar.fd)
+
+    def sync(self) -> None:
+        """Wait until what was written is on disk."""
+        for temporary in (self.temporary, self.sidecar):
+            if temporary:
+                os.fsync(temporary.fd)
 
     def close(self) -> None:
         """Remove the hidden names."""
@@ -393,7 +399,7 @@ def close_all(batch: Sequence[Prepared | Exception]) -> None:
 def in_parallel(
     prepare: Callable[[Source], Prepared], sources: Sequence[Source], jobs: int, seconds: float
 ) -> list[Prepared | Exception]:
-    """Return what came of each source in its order, or why nothing did, up to the first that was not begun.
+    """Return what came of each source in its order, on disk, or why nothing did, up to the first that was not begun.
 
     None is begun after so many seconds, or after a failure; the first always is. What takes long here releases Python's
     lock: reading, writing, fsync, SHA-256, zlib and waiting for a program.
@@ -415,7 +421,18 @@ def in_parallel(
                 return
 
     run_threads(work, min(jobs, len(sources)) - 1)
-    return [found[number] for number in sorted(found)]
+    return [synced(found[number]) for number in sorted(found)]
+
+
+def synced(entry: Prepared | Exception) -> Prepared | Exception:
+    """Have on disk what was prepared, or return why it is not."""
+    if isinstance(entry, Prepared):
+        try:
+            entry.sync()
+        except OSError as error:
+            entry.close()
+            return error
+    return entry
 
 
 def run_threads(work: Callable[[], None], others: int) -> None:
@@ -664,8 +681,12 @@ def remove_unused(parent: str, used: str) -> None:
             directory = own_directory(path)
         except OSError:
             continue  # in use, or nothing of ours
-        remove_directory(path, directory)
-        os.close(directory)
+        try:
+            remove_directory(path, directory)
+        except OSError:
+            pass  # something of somebody else's is in it
+        finally:
+            os.close(directory)
 
 
 # ---- get -------------------------------------------------------------------------------------------------------------
