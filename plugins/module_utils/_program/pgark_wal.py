@@ -665,10 +665,18 @@ def empty_directory(directory: int, but: str = "") -> None:
             unlink_if_there(name, directory)
 
 
-def remove_directory(path: str, directory: int) -> None:
-    """Remove a directory of ours, which is open and locked."""
+def remove_directory(path: str, directory: int) -> bool:
+    """Remove a directory of ours, which is open and locked; False when something was put into it meanwhile."""
+    import errno
+
     empty_directory(directory)
-    os.rmdir(path)
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY:
+            raise
+        return False
+    return True
 
 
 def remove_unused(parent: str, used: str) -> None:
@@ -828,8 +836,7 @@ class Spool:
             else:
                 history, content = name, read_small(path)
             replace_small(self.position, f"{segment} {size} {history}\n".encode() + content)
-            if segment == name:
-                start_helper(self, options)
+            start_helper(self, options)
         except OSError:
             pass
 
@@ -855,8 +862,10 @@ def start_helper(spool: Spool, options: Options) -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(null, standard)  # PostgreSQL's logger waits for the end of all who could write to it
-        Helper(spool, options).run()
-        remove_directory(spool.directory, directory)
+        removed = False
+        while not removed:  # or get has said meanwhile that the recovery is somewhere else
+            Helper(spool, options).run()
+            removed = remove_directory(spool.directory, directory)
     finally:
         os._exit(0)  # nothing else is for this process to do, whatever happened
 
@@ -883,7 +892,7 @@ class Helper:
         self.ready: set[str] = set()
         self.missing = ""
         self.over = False
-        self.used = 0.0
+        self.used = time.monotonic()
 
     def run(self) -> None:
         """Look again and again what was taken; in the end, wait for the threads."""
@@ -896,13 +905,10 @@ class Helper:
             with self.changed:
                 self.over = True
                 self.changed.notify_all()
-            for pid in list(RUNNING):
-                try:
-                    os.kill(pid, 15)
-                except ProcessLookupError:
-                    pass  # its thread has just waited for it
             for thread in self.threads:
-                thread.join()
+                while thread.is_alive():
+                    end_programs()  # again and again: one may have been started just now
+                    thread.join(SPOOL_LOOK_SECONDS)
 
     def look(self) -> bool:
         """Go on to where the recovery is, and tell whether there is something to do."""
@@ -921,14 +927,16 @@ class Helper:
 
     def move(self, name: str) -> None:
         """Have what follows this segment ready, and nothing else."""
-        self.last = name
+        self.last, self.used = name, self.clock.monotonic()
         _segment, size, history, content = self.position
+        if not size:
+            return  # a history file is all that was delivered: before the first segment, or at the end
         count = max(self.options.jobs, min(AHEAD_FILES, SPOOL_BYTES // size))
         self.names = names_after(name, size, history, content)[:count]
         for name in self.ready.difference(self.names):
             self.drop(name)
         self.ready.intersection_update(self.names)
-        self.missing, self.used = "", self.clock.monotonic()
+        self.missing = ""
         self.changed.notify_all()
 
     def work(self) -> None:
@@ -1811,6 +1819,15 @@ class Program:
         # After its failure, "broken pipe" is all that we would have to say.
         if status and (error is None or isinstance(error, BrokenPipeError)):
             raise ProgramFailed(f"{self.name} failed: {' '.join(words.split()) or f'wait status {status}'}") from None
+
+
+def end_programs() -> None:
+    """Tell all that run to end."""
+    for pid in list(RUNNING):
+        try:
+            os.kill(pid, 15)
+        except ProcessLookupError:
+            pass  # it has ended by itself
 
 
 def find_program(name: str) -> str:
