@@ -164,10 +164,8 @@ class Archiving:
         return log
 
     def helpers(self) -> list[int]:
-        """Return the processes that fetch ahead: no server has them among its own."""
-        server = self.cluster.pid
-        own = processes.descendants(server) if server else []
-        return [pid for pid in self.programs("get") if pid not in own]
+        """Return the processes that fetch ahead: each leads a session of its own."""
+        return [pid for pid in self.programs("get") if processes.leads_session(pid)]
 
     def programs(self, command: str) -> list[int]:
         """Return the processes that run pgark-wal for the server."""
@@ -178,8 +176,8 @@ class Archiving:
     def assert_nothing_of_recovery_is_left(self) -> None:
         """Wait until the helper has ended, and check that it has left nothing in pg_wal."""
         wait_until(lambda: not self.programs("get"), timeout=5, message="the helper to end")
-        assert not list(self.wal.glob(PREFETCHED))
-        assert not list(self.wal.glob("*.pgark-tmp"))
+        left = [path for place in (PREFETCHED, f"{PREFETCHED}/*", "*.pgark-tmp") for path in self.wal.glob(place)]
+        assert not left, left
 
 
 def contents(paths: Sequence[Path], suffix: str, size: int = 0) -> list[bytes]:

@@ -36,6 +36,14 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+def leads_session(pid: int) -> bool:
+    """Tell whether the process has a session that it has begun itself."""
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
 def is_working(pid: int) -> bool:
     """Tell whether the process exists and is not merely waiting to be reaped."""
     return _state(pid) not in ("", "Z")
