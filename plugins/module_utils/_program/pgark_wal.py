@@ -798,6 +798,8 @@ class Spool:
 
     def recovery_goes_on(self) -> bool:
         """Tell whether the process still runs that this is named after: proc(5) has its start in field 22 of stat."""
+        if self.pid == "1":
+            return False  # to whom the shell was given, for the process that recovers had ended before it began
         try:
             boot = read_small("/proc/sys/kernel/random/boot_id").decode().strip()
             fields = read_small(f"/proc/{int(self.pid)}/stat").rpartition(b")")[2].split()

@@ -155,6 +155,16 @@ def test_a_probe_for_what_is_not_there_leaves_nothing(name: str, recovery: Recov
     assert not (recovery.data / OURS).exists()
 
 
+def test_an_orphan_of_a_killed_recovery_does_not_fetch_ahead_for_init(recovery: Recovery, program: str) -> None:
+    """The shell is given another parent when the server is killed before it has asked for the number of its own."""
+    archive(recovery.repositories[0], FIVE)
+    orphan = f"while [ -d /proc/$$ ]; do :; done; exec {recovery.line(FIVE[0], program)}"
+    subprocess.run(["sh", "-c", f"({orphan}) >/dev/null 2>&1 &"], check=True)
+    wait_until(recovery.path.exists, message="the segment")
+    wait_until(lambda: not recovery.processes(), timeout=5, message="everything to end")
+    assert not (recovery.data / OURS).exists()
+
+
 def test_outside_of_a_data_directory_a_get_delivers_and_leaves_nothing(recovery: Recovery, program: str) -> None:
     archive(recovery.repositories[0], FIVE)
     (recovery.data / "pg_wal").rename(recovery.data / "other")
