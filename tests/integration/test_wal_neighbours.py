@@ -31,7 +31,7 @@ def archiving(sandbox: Sandbox, version: str) -> Iterator[Archiving]:
 
 
 def push_first(archiving: Archiving, compression: str, count: int = 6) -> list[str]:
-    """Have segments wait, and call the program for the first as the archiver does; acknowledgements are left."""
+    """Have segments wait, and push the first as the archiver does; return the others, which are acknowledged now."""
     archiving.archive_by("false")
     wait_until(lambda: archiving.cluster.value("SHOW archive_command") == "false", message="the setting")
     names = archiving.finish_segments(count)
@@ -40,8 +40,9 @@ def push_first(archiving: Archiving, compression: str, count: int = 6) -> list[s
     command = archiving.command(compression).replace("%p", f"pg_wal/{first}").replace("%f", first).replace("%%", "%")
     script = f'cd "$1" && {command}'
     archiving.cluster.sandbox.run(["sh", "-c", script, "sh", archiving.cluster.data_directory])
+    (archiving.wal / f"archive_status/{first}.ready").rename(archiving.wal / f"archive_status/{first}.done")
     assert len(acknowledged(archiving.wal)) >= count - 1
-    return names
+    return [name for name in names if name != first]
 
 
 def acknowledged(wal: Path) -> list[Path]:
