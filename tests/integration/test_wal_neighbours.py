@@ -42,7 +42,15 @@ def push_first(archiving: Archiving, compression: str, count: int = 6) -> list[s
     archiving.cluster.sandbox.run(["sh", "-c", script, "sh", archiving.cluster.data_directory])
     (archiving.wal / f"archive_status/{first}.ready").rename(archiving.wal / f"archive_status/{first}.done")
     assert len(acknowledged(archiving.wal)) >= count - 1
+    wait_until(lambda: asks_for_next(archiving), message="the archiver to ask for the second")
     return [name for name in names if name != first]
+
+
+def asks_for_next(archiving: Archiving) -> bool:
+    """Wake the archiver, which asks for the same up to three times, and tell whether it has gone on."""
+    archiving.reload()
+    failed = archiving.cluster.value("SELECT last_failed_wal FROM pg_stat_archiver")
+    return bool(failed == archiving.waiting()[0])
 
 
 def acknowledged(wal: Path) -> list[Path]:
