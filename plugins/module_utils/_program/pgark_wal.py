@@ -96,6 +96,7 @@ FRAME_CHECKSUM = 0x04
 AHEAD_FILES, AHEAD_BYTES, AHEAD_SECONDS = 64, 512 << 20, 2.0
 # What get keeps ready, at least one segment a job; after how long without use that is given up; how often it looks.
 SPOOL_BYTES, SPOOL_IDLE_SECONDS, SPOOL_LOOK_SECONDS = 256 << 20, 300.0, 0.005
+SPOOL_RETRY_SECONDS = 1.0  # after which a segment is tried again that could not be fetched, while others are ready
 
 CHUNK = 1 << 20
 COPY = 256 << 10  # what is copied through this process: small enough for a processor's cache
@@ -892,7 +893,7 @@ class Helper:
         self.names: list[str] = []
         self.busy: set[str] = set()
         self.ready: set[str] = set()
-        self.missing = ""
+        self.missing, self.failed = "", 0.0
         self.over = False
         self.used = time.monotonic()
 
@@ -920,7 +921,11 @@ class Helper:
             before, self.position = self.position, self.spool.read_position()
             if before != self.position:
                 self.move(self.last if before[0] == self.position[0] else self.position[0])
-            idle = self.clock.monotonic() - self.used > SPOOL_IDLE_SECONDS
+            now = self.clock.monotonic()
+            if self.missing and self.ready and now - self.failed > SPOOL_RETRY_SECONDS:
+                self.missing = ""
+                self.changed.notify_all()
+            idle = now - self.used > SPOOL_IDLE_SECONDS
             return not idle and bool(self.busy or self.ready or self.names[:1] != [self.missing])
 
     def is_there(self, name: str) -> bool:
@@ -955,7 +960,7 @@ class Helper:
                     self.ready.add(name)
                     continue
                 if name in self.names:
-                    self.missing = min(name, self.missing or name)
+                    self.missing, self.failed = min(name, self.missing or name), self.clock.monotonic()
                 self.drop(name)  # recovery has gone elsewhere, or something failed after the rename
 
     def drop(self, name: str) -> None:
