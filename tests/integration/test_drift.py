@@ -132,7 +132,8 @@ def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drif
     assert not drifted.enabled(verify=True)["changed"]
 
     [former] = drifted.enabled(compression="gzip")["diff"]["before"].values()
-    assert former.endswith(f' --compression zstd "%p"  (from {drifted.place_of("archive_command")})')
+    assert " --compression zstd --jobs 2 " in former
+    assert former.endswith(f'"%p"  (from {drifted.place_of("archive_command")})')
 
 
 def test_a_library_takes_the_place_of_a_command_if_it_is_there(drifted: Drifted) -> None:

@@ -224,7 +224,7 @@ def test_both_timelines_have_a_window_that_says_why_it_ends(fleet: Fleet, asked:
     assert {window["timeline"] for window in windows} == {1, 2}
     said = of(below(printed(asked[0]), "host"), "berlin")
     for window in windows:
-        assert f" {window['timeline']} {window['since'][:10]}T" in said
+        assert f" {window['timeline']} {window['since'][:10]}T" in f" {said}", "the line in UTC comes first"
         assert window["ends"] in said
 
 

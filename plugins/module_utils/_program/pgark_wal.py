@@ -96,7 +96,9 @@ FRAME_CHECKSUM = 0x04
 AHEAD_FILES, AHEAD_BYTES, AHEAD_SECONDS = 64, 512 << 20, 2.0
 # What get keeps ready, at least one segment a job; after how long without use that is given up; how often it looks.
 SPOOL_BYTES, SPOOL_IDLE_SECONDS, SPOOL_LOOK_SECONDS = 256 << 20, 300.0, 0.005
-SPOOL_RETRY_SECONDS = 1.0  # after which a segment is tried again that could not be fetched, while others are ready
+SPOOL_RETRY_SECONDS = (
+    1.0  # after which a segment is tried again that could not be fetched, unless it is absent and none is ready
+)
 
 CHUNK = 1 << 20
 COPY = 256 << 10  # what is copied through this process: small enough for a processor's cache
@@ -893,7 +895,7 @@ class Helper:
         self.names: list[str] = []
         self.busy: set[str] = set()
         self.ready: set[str] = set()
-        self.missing, self.failed = "", 0.0
+        self.missing, self.absent, self.failed = "", False, 0.0
         self.over = False
         self.used = time.monotonic()
 
@@ -922,11 +924,11 @@ class Helper:
             if before != self.position:
                 self.move(self.last if before[0] == self.position[0] else self.position[0])
             now = self.clock.monotonic()
-            if self.missing and self.ready and now - self.failed > SPOOL_RETRY_SECONDS:
+            if self.missing and (self.ready or not self.absent) and now - self.failed > SPOOL_RETRY_SECONDS:
                 self.missing = ""
                 self.changed.notify_all()
             idle = now - self.used > SPOOL_IDLE_SECONDS
-            return not idle and bool(self.busy or self.ready or self.names[:1] != [self.missing])
+            return not idle and bool(self.busy or self.ready or not self.absent or self.names[:1] != [self.missing])
 
     def is_there(self, name: str) -> bool:
         """Tell whether a segment has not been taken yet."""
@@ -950,8 +952,10 @@ class Helper:
         """Fetch one after the other."""
         for name in iter(self.choose, ""):
             place = f"{self.spool.directory}/{name}"
+            absent = False
             try:
                 found = self.has_room() and fetch(self.options, name, place, f"{self.spool.directory}/.{name}.tmp")
+                absent = not found
             except Exception:
                 found = False
             with self.changed:
@@ -961,6 +965,7 @@ class Helper:
                     continue
                 if name in self.names:
                     self.missing, self.failed = min(name, self.missing or name), self.clock.monotonic()
+                    self.absent = absent
                 self.drop(name)  # recovery has gone elsewhere, or something failed after the rename
 
     def drop(self, name: str) -> None:
