@@ -67,7 +67,8 @@ def lay_out_paused(archiving: Archiving, settings: dict[str, str]) -> list[str]:
     names = archiving.finish_segments(150)
     archiving.wait_for_all()
     archiving.lose_and_lay_out()
-    archiving.cluster.configure(settings)
+    # PostgreSQL's own prefetching would read all of these segments, which have little in them, before it is held up.
+    archiving.cluster.configure({**settings, "recovery_prefetch": "off"})
     archiving.cluster.start()
     wait_until(lambda: len(ready(archiving)) > 40, message="segments to be fetched ahead")
     assert len(archiving.helpers()) == 1
