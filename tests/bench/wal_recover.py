@@ -43,6 +43,7 @@ class Recover:
     def turn(self) -> None:
         """Measure everything once more."""
         for way, codec in self._measured:
+            self._backlog.cache(way.archive(codec))
             times = self._recover(way.restoring(codec))
             self._backlog.say(f"{codec}, {way.name}: {times}")
             for grid, seconds in zip(self._grids, times, strict=True):
