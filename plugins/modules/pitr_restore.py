@@ -265,6 +265,7 @@ from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRequest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
@@ -277,7 +278,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_settings import recovery_overrides
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Parts
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import read_manifest

@@ -203,6 +203,7 @@ steps:
 
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
@@ -221,7 +222,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.settings impo
     Setting,
     changes,
     choose_compression,
-    push_command,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core import settings
+from ansible_collections.pgark.postgres.plugins.module_utils._core import commands
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import InstallProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program
 from tests.support.sandbox import Sandbox
 
 CLUSTER = "main"
-quote_word = settings.quote_word
+quote_word = commands.quote_word
 
 
 def install(sandbox: Sandbox, directory: Path) -> Path:
@@ -32,12 +32,12 @@ def install(sandbox: Sandbox, directory: Path) -> Path:
 
 def push_command(program: Path, repository: Path, codec: str, jobs: int) -> str:
     """Write the archive_command."""
-    return settings.push_command(str(program), [str(repository)], CLUSTER, codec, jobs)
+    return commands.push_command(str(program), [str(repository)], CLUSTER, codec, jobs)
 
 
 def get_command(program: Path, repository: Path, jobs: int) -> str:
     """Write the restore_command."""
-    return settings.get_command(str(program), [str(repository)], CLUSTER, jobs)
+    return commands.get_command(str(program), [str(repository)], CLUSTER, jobs)
 
 
 def status_command(program: Path, repository: Path, data: Path) -> list[str]:

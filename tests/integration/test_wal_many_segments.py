@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import quote_word
+from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import quote_word
 from tests.support.archiving import Archiving, contents
 from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox

@@ -10,8 +10,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from .._core.commands import archiving_program
 from .._core.layout import Layout
-from .._core.settings import archiving_program
 from .._core.wal import SegmentName
 from .._errors import CommandFailed, Error
 from .repository import has_segment

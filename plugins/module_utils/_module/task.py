@@ -11,9 +11,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .._core.commands import check_jobs
 from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
-from .._core.settings import check_jobs
 from .._errors import Error, ServerUnavailable
 from .._host.apply import Host, apply
 from .._host.cluster import bin_directory_for, server_log

@@ -4,7 +4,7 @@
 """pgark-wal: what PostgreSQL calls to archive one WAL file, and to fetch one back.
 
 Installed by the modules as one file whose first line names the interpreter, and called without any configuration file.
-What stands in archive_command and restore_command, written by _core/settings.py, is in short
+What stands in archive_command and restore_command, written by _core/commands.py, is in short
 
     a=DIRECTORY; [ "%p" -ef "$a/%f" ] && [ "$a/%f.1" -nt "%p" ] || exec pgark-wal push ... --ahead "$a" "%p"
     s=DIRECTORY; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit; pgark-wal get ... --spool "$s" "%f" "%p"; ...
@@ -96,9 +96,8 @@ FRAME_CHECKSUM = 0x04
 AHEAD_FILES, AHEAD_BYTES, AHEAD_SECONDS = 64, 512 << 20, 2.0
 # What get keeps ready, at least one segment a job; after how long without use that is given up; how often it looks.
 SPOOL_BYTES, SPOOL_IDLE_SECONDS, SPOOL_LOOK_SECONDS = 256 << 20, 300.0, 0.005
-SPOOL_RETRY_SECONDS = (
-    1.0  # after which a segment is tried again that could not be fetched, unless it is absent and none is ready
-)
+# After how long a segment is tried again that could not be fetched, unless it is absent and none is ready.
+SPOOL_RETRY_SECONDS = 1.0
 
 CHUNK = 1 << 20
 COPY = 256 << 10  # what is copied through this process: small enough for a processor's cache
