@@ -54,9 +54,9 @@ sanity: setup ## ansible-test sanity, on a clean copy
 	.venv/bin/python -m tests.gates.sanity
 
 .PHONY: unit integration
-unit: setup ## unit tests: seconds, no server
-	$(PYTEST) tests/unit $(PYTEST_ARGS)
-integration: setup ## integration tests: real PostgreSQL 17 and 18 servers, on all processors
+unit: setup ## unit tests: two minutes, no server
+	$(PYTEST) --numprocesses=auto tests/unit $(PYTEST_ARGS)
+integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
 	$(PYTEST) --numprocesses=auto --dist=loadfile tests/integration $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.

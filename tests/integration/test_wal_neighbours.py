@@ -100,7 +100,7 @@ def test_an_acknowledgement_is_void_when_the_repository_is_not_what_it_was(
     # Archived by the first push and not again: uncompressed. Not taken for archived: compressed.
     suffix = "" if change in (nothing, one_more) else ".zst"
     assert {name + suffix for name in names} <= archiving.repository.files() | repositories[-1].files()
-    assert "FATAL" not in archiving.cluster.log()
+    assert "FATAL:  archive command" not in archiving.cluster.log(), "the archiver ended of it"
 
 
 def test_a_base_backup_leaves_out_what_is_kept_for_archiving(archiving: Archiving) -> None:

@@ -23,7 +23,7 @@ from tests.unit.wal_program.recovering import Recovery, archive
 
 THREE, MISSING = names(3, 3), names(6, 1)[0]
 ABSENT, ABORT = 44, 200
-SMALL = {"SPOOL_BYTES": 8 * MB}
+SMALL = {"SPOOL_BYTES": 8 * MB, "SPOOL_RETRY_SECONDS": 0.02}
 # Before a call that changes nothing, there is the same to be found as before the next one that does.
 CHANGING = tuple(call for call in WRITING if call not in ("close", "waitpid"))
 FALLIBLE = tuple(call for call in ALL_CALLS if call not in ("close", "fstat"))
