@@ -45,8 +45,8 @@ def compression(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def program(tmp_path: Path) -> str:
-    """Provide the program, with so small a spool that the file system need not have much room."""
-    return install(tmp_path / "pgark-wal", SPOOL_BYTES=8 * MB)
+    """Provide the program; its spool is so small that the file system need not have much room, and it retries soon."""
+    return install(tmp_path / "pgark-wal", SPOOL_BYTES=8 * MB, SPOOL_RETRY_SECONDS=0.02)
 
 
 @pytest.fixture
