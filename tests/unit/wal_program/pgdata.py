@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import gzip
+import os
 import re
 import shlex
 import subprocess
@@ -51,7 +52,8 @@ def install(path: Path, **constants: object) -> str:
     """Put the program there, as one that can be called, with other values for some of its constants."""
     source, main, end = PROGRAM.read_text().partition('\nif __name__ == "__main__":\n')
     values = "".join(f"{name} = {value!r}\n" for name, value in constants.items())
-    path.write_text(f"#!{sys.executable} -IS\n{source}\n{values}{main}{end}")
+    interpreter = os.path.realpath(sys.executable)  # a first line cannot have spaces, as a checkout may
+    path.write_text(f"#!{interpreter} -IS\n{source}\n{values}{main}{end}")
     path.chmod(0o755)
     return str(path)
 
