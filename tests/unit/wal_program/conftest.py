@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.wal_program.harness import COMPRESSIONS, MB, Repository
-from tests.unit.wal_program.pgdata import install
+from tests.unit.wal_program.pgdata import FIVE, Archiver, install
 from tests.unit.wal_program.recovering import Recovery
 
 
@@ -47,6 +47,14 @@ def compression(request: pytest.FixtureRequest) -> str:
 def program(tmp_path: Path) -> str:
     """Provide the program; its spool is so small that the file system need not have much room, and it retries soon."""
     return install(tmp_path / "pgark-wal", SPOOL_BYTES=8 * MB, SPOOL_RETRY_SECONDS=0.02)
+
+
+@pytest.fixture
+def server(repository: Repository, tmp_path: Path) -> Archiver:
+    """Provide a server with five segments that wait."""
+    server = Archiver(tmp_path / "data", repository)
+    server.has(FIVE)
+    return server
 
 
 @pytest.fixture

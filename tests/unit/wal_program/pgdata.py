@@ -42,6 +42,9 @@ def names(first: int, count: int, size: int = MB, timeline: int = 1) -> list[str
     return [f"{timeline:08X}{n // per_file:08X}{n % per_file:08X}" for n in range(first, first + count)]
 
 
+FIVE = names(3, 5)
+
+
 def expand(command: str, path: str, file: str) -> str:
     """Expand a command as replace_percent_placeholders() in src/common/percentrepl.c does."""
     known = {"%p": path, "%f": file, "%%": "%"}

@@ -14,10 +14,8 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import MB
-from tests.unit.wal_program.pgdata import OURS, install, names
+from tests.unit.wal_program.pgdata import FIVE, OURS, install, names
 from tests.unit.wal_program.recovering import HISTORY_OF_2, Recovery, archive, assert_delivered
-
-FIVE = names(3, 5)
 
 
 @pytest.mark.parametrize("jobs", [1, 3])

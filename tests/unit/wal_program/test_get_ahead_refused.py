@@ -15,11 +15,9 @@ import pytest
 
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import MB, Repository
-from tests.unit.wal_program.pgdata import NOT_FOUND, content_of, install, names
+from tests.unit.wal_program.pgdata import FIVE, NOT_FOUND, content_of, install, names
 from tests.unit.wal_program.recovering import Recovery, archive, assert_delivered
 from tests.unit.wal_program.test_get import CORRUPTION
-
-FIVE = names(3, 5)
 
 
 @pytest.mark.parametrize("compression", ["none", "zstd"])

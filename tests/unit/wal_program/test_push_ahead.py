@@ -20,17 +20,7 @@ from tests.unit.wal_program.harness import (
     Repository,
     segment,
 )
-from tests.unit.wal_program.pgdata import OURS, Archiver, content_of, install, names
-
-FIVE = names(3, 5)
-
-
-@pytest.fixture
-def server(repository: Repository, tmp_path: Path) -> Archiver:
-    """Provide a server with five segments that wait."""
-    server = Archiver(tmp_path / "data", repository)
-    server.has(FIVE)
-    return server
+from tests.unit.wal_program.pgdata import FIVE, OURS, Archiver, content_of, install, names
 
 
 @pytest.fixture

@@ -25,18 +25,7 @@ from tests.unit.wal_program.harness import (
     segment,
     without_power_over_files,
 )
-from tests.unit.wal_program.pgdata import Archiver, content_of, expand, install, names
-
-FIVE = names(3, 5)
-
-
-@pytest.fixture
-def server(repository: Repository, tmp_path: Path) -> Archiver:
-    """Provide a server with five segments that wait."""
-    server = Archiver(tmp_path / "data", repository)
-    server.has(FIVE)
-    return server
-
+from tests.unit.wal_program.pgdata import FIVE, Archiver, content_of, expand, install, names
 
 UNFIT: dict[str, Callable[[str], bytes]] = {
     "of another cluster": lambda name: segment(name, system_identifier=1),
