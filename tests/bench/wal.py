@@ -46,9 +46,10 @@ ARCHIVING = (PgarkWal, BasicArchive, Copy, PgBackRest, PgBackRestAhead)
 FETCHING = (PgarkWal, Copy, PgBackRestAhead, Link)
 PROGRAMS = {"pgbackrest": "version", "lz4": "--version", "zstd": "--version", "gzip": "--version", "cp": "--version"}
 EXPLANATION = f"""\
-All ways do the same with the same segments, one after the other in each of {{turns}} turns; a figure is the median,
-with the lowest and the highest behind it. Everything is on one machine and one file system, and what is read is in the
-page cache. Compression is at level 1 everywhere, and whatever can work on several segments at once works on {JOBS}.
+All ways do the same with the same segments, one after the other in each of {{turns}} turns, each of which begins with
+another way; a figure is the median, with the lowest and the highest behind it. Everything is on one machine and one
+file system, and what is read is in the page cache. Compression is at level 1 everywhere, and whatever can work on
+several segments at once works on {JOBS}.
 
 *Draining* is from the moment when the server, and with it the archiver, is up until the last segment of the backlog is
 marked as archived. Each time the backlog is put back as it was, the archive is empty, and nothing is left to write to
@@ -97,8 +98,8 @@ def _on_server(backlog: Backlog, options: argparse.Namespace, facts: dict[str, s
     if "drain" in options.parts:
         with _ways(backlog, ARCHIVING) as ways:
             drain = Drain(backlog, ways, options.codecs, backlog.full[: options.segments])
-            for _turn in range(options.turns):
-                drain.turn()
+            for number in range(options.turns):
+                drain.turn(number)
         facts["segments shrink to"] = drain.shrunk()
         yield drain.table()
     if "recover" in options.parts:
@@ -106,8 +107,8 @@ def _on_server(backlog: Backlog, options: argparse.Namespace, facts: dict[str, s
         with _ways(backlog, FETCHING) as ways:
             recover = Recover(backlog, ways, codecs)
             recover.archive()
-            for _turn in range(options.turns):
-                recover.turn()
+            for number in range(options.turns):
+                recover.turn(number)
         yield from recover.tables()
 
 

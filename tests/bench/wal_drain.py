@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench.report import Table
 from tests.bench.stopwatch import Command, clocked
 from tests.bench.wal_backlog import Backlog
-from tests.bench.wal_figures import SEGMENT_SIZE, Grid
+from tests.bench.wal_figures import SEGMENT_SIZE, Grid, rotated
 from tests.bench.wal_ways import JOBS, NOT_INSTALLED, Way
 
 # Compressors write to their standard output; the options are those that pgark-wal uses, which add a checksum.
@@ -37,10 +37,10 @@ class Drain:
         self._grid = Grid([*(way.name for way in ways), LIMIT, LIMIT_SYNCED], codecs)
         self._sizes: dict[str, int] = {}
 
-    def turn(self) -> None:
+    def turn(self, number: int) -> None:
         """Measure everything once more."""
         for codec in self._codecs:
-            for way in self._ways:
+            for way in rotated(self._ways, number):
                 if codec in way.codecs:
                     self._measure(way.name, codec, way.missing(codec), partial(self._drain, way, codec))
             absent = NOT_INSTALLED if shutil.which(PROGRAMS[codec][0]) is None else ""

@@ -9,10 +9,11 @@ import re
 import statistics
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tests.bench.report import Table
 
+Way = TypeVar("Way")
 SEGMENT_SIZE = 16 << 20
 SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
 READY = "database system is ready to accept connections"
@@ -72,6 +73,12 @@ def recovery(log: str) -> Recovery:
     """Read how long a server recovered that was started once."""
     started, replayed, complete = (moment(log, event) for event in ("starting PostgreSQL", "redo done at", RECOVERED))
     return Recovery((replayed - started).total_seconds(), (complete - started).total_seconds())
+
+
+def rotated(ways: Sequence[Way], turn: int) -> list[Way]:
+    """Begin with another one in each turn: whatever comes first may find the machine in another state than the rest."""
+    first = turn % max(1, len(ways))
+    return [*ways[first:], *ways[:first]]
 
 
 def segment_name(number: int) -> str:

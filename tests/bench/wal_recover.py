@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from tests.bench.report import Table
 from tests.bench.wal_backlog import PATIENCE_SECONDS, Backlog
-from tests.bench.wal_figures import RECOVERED, Grid, Recovery, recovery
+from tests.bench.wal_figures import RECOVERED, Grid, Recovery, recovery, rotated
 from tests.bench.wal_ways import Way
 from tests.support.waiting import wait_until
 
@@ -40,9 +40,9 @@ class Recover:
             way.lay_out(codec)
             self._backlog.drain(self._backlog.names, way.archiving(codec))
 
-    def turn(self) -> None:
+    def turn(self, number: int) -> None:
         """Measure everything once more."""
-        for way, codec in self._measured:
+        for way, codec in rotated(self._measured, number):
             self._backlog.cache(way.archive(codec))
             times = self._recover(way.restoring(codec))
             self._backlog.say(f"{codec}, {way.name}: {times}")

@@ -10,7 +10,7 @@ import argparse
 import pytest
 
 from tests.bench.__main__ import BENCHMARKS
-from tests.bench.wal_figures import READY, SEGMENT_NAME, Grid, expand, moment, recovery, segment_name, spread
+from tests.bench.wal_figures import READY, SEGMENT_NAME, Grid, expand, moment, recovery, rotated, segment_name, spread
 
 LOG = """\
 2026-01-01 10:00:00.000 UTC [1] LOG:  starting PostgreSQL 15.1
@@ -23,6 +23,11 @@ LOG = """\
 
 def test_a_recovery_lasts_from_the_start_of_the_server() -> None:
     assert recovery(LOG) == pytest.approx((4.25, 5.0))
+
+
+def test_each_turn_begins_with_another_way() -> None:
+    assert ["".join(rotated("abc", turn)) for turn in range(4)] == ["abc", "bca", "cab", "abc"]
+    assert rotated([], 1) == []
 
 
 def test_a_moment_can_be_compared_with_a_clock() -> None:
