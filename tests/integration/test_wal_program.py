@@ -52,6 +52,7 @@ def test_all_that_was_archived_comes_back_across_timelines(archiving: Archiving)
     archiving.lose_and_lay_out()
     archiving.recover()
     assert cluster.sql(SUMMARY) == second_life
+    archiving.wait_for_all()
     assert not [file for file in repository.files() if file.endswith(".tmp")]
     assert not list((cluster.data_directory / "pg_wal").glob("*.pgark-tmp"))
 

@@ -107,6 +107,7 @@ def test_a_full_repository_gets_what_there_is_room_for_and_the_rest_later(
         in_time = [name for name in names if name not in archiving.waiting()]
         assert 0 < len(in_time) < COUNT
         assert in_time == names[: len(in_time)], "in their order"
+        wait_until(lambda: "failed too many times" in archiving.cluster.log(), message="the archiver to make a pause")
         archiving.assert_archived(in_time, copy_of_repository(archiving))
         run(["rm", ballast])
         names += archiving.finish_segments(1)  # wakes the archiver, which else would try again after 60 s
