@@ -34,7 +34,7 @@ COUNT = "SELECT count(*) FROM ledger"
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
 SEGMENT = 1 << 20
 UNDO = "pitr_rollback.yml"
-SETTINGS = {"autovacuum": "off", "fsync": "off"}
+SETTINGS = {"fsync": "off"}
 
 
 @pytest.fixture

@@ -267,6 +267,7 @@ def test_an_earlier_clone_is_replaced_and_nothing_of_it_gets_into_the_next(sourc
 def test_what_cannot_become_a_clone_is_refused_and_left_as_it_is(source: Source, clone: Clone) -> None:
     before = tree(clone.cluster.home)
     data = source.cluster.data_directory
+    source.cluster.sql("CHECKPOINT")
     taken = tree(data / "base")
     assert "holds 'source' itself, or a copy of it" in clone.refused(data_directory=data, force=True)
     assert "which is the cluster itself" in clone.refused(cluster=source.cluster.name)

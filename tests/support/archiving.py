@@ -9,7 +9,7 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import get_command, push_command
@@ -180,8 +180,13 @@ class Archiving:
         assert not left, left
 
 
-def contents(paths: Sequence[Path], suffix: str, size: int = 0) -> list[bytes]:
-    """Return what is in archived files, read by the programs that everybody has; several need the size of each."""
-    with subprocess.Popen(["cat", *paths], stdout=subprocess.PIPE) as archived:
-        read = subprocess.run(READERS[suffix].split(), stdin=archived.stdout, capture_output=True, check=True)
-    return [read.stdout] if not size else [read.stdout[at : at + size] for at in range(0, len(read.stdout), size)]
+def contents(paths: Sequence[Path], suffix: str, size: int = -1) -> Iterator[bytes]:
+    """Yield what is in archived files, read by the programs that everybody has, in pieces of so many bytes or whole."""
+    with (
+        subprocess.Popen(["cat", *paths], stdout=subprocess.PIPE) as archived,
+        subprocess.Popen(READERS[suffix].split(), stdin=archived.stdout, stdout=subprocess.PIPE) as reader,
+    ):
+        assert reader.stdout is not None
+        while content := reader.stdout.read(size):
+            yield content
+    assert (archived.returncode, reader.returncode) == (0, 0)

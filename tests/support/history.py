@@ -32,7 +32,6 @@ from tests.support.sandbox import Sandbox
 from tests.support.scenes import TABLE, Writer, scene
 
 SETTINGS = {
-    "autovacuum": "off",
     "fsync": "off",
     "max_prepared_transactions": "4",
     "track_commit_timestamp": "on",

@@ -28,6 +28,8 @@ SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "max_connections": "20",
     "shared_buffers": "16MB",
+    # It would write at moments that no test knows of.
+    "autovacuum": "off",
     # The default would leave files in /dev/shm when a server is killed and its data directory deleted.
     "dynamic_shared_memory_type": "mmap",
     "log_line_prefix": "%m [%p] ",
