@@ -107,7 +107,8 @@ def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drif
     timeout = drifted.write("archive_timeout = 5min", extra / "wal.conf")
     cluster.restart()
 
-    done = drifted.enabled(verify=True)
+    # The archiver has ended, since both are set. The next begins 10 s later, if the server looks: else within 60 s.
+    done = drifted.enabled(verify=True, verify_timeout=30)
     before = done["diff"]["before"]
     assert before.pop("pgark-wal") == "absent"
     assert before == {

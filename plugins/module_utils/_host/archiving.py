@@ -20,6 +20,7 @@ from .server import Server
 from .tools import wal_program_cmd
 
 _POLL_SECONDS = 0.1
+_WAKE_SECONDS = 2
 _LONGEST_SHEBANG = 256  # BINPRM_BUF_SIZE of Linux
 
 
@@ -90,13 +91,17 @@ def prove_archiving(server: Server, layouts: Sequence[Layout], runner: CommandRu
 
 def wait_archived(server: Server, layout: Layout, segment: SegmentName, timeout: int) -> None:
     """Wait until a segment is in the repository; the error says what the archiver has been doing meanwhile."""
-    deadline = time.monotonic() + timeout
+    start = woken = time.monotonic()
     while not has_segment(layout, str(segment)):
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now > start + timeout:
             raise CommandFailed(
                 f"segment {segment} did not arrive in {layout.wal} within {timeout} s; {_archiver_story(server)}",
                 "look for the lines of pgark-wal in the server's log; they say why",
             )
+        if now > woken + _WAKE_SECONDS:
+            woken = now
+            server.wake()
         time.sleep(_POLL_SECONDS)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -218,6 +219,15 @@ class Server:
             if time.monotonic() > deadline:
                 raise Error(f"the server has not read its configuration within {_RELOAD_SECONDS} s", "look at its log")
             time.sleep(0.02)
+
+    def wake(self) -> None:
+        """Connect once more and hang up: the postmaster starts what it misses, such as an archiver that has ended.
+
+        It sleeps up to 60 s otherwise: ``DetermineSleepTime`` in ``src/backend/postmaster/postmaster.c``.
+        """
+        info = self._connection.info
+        with contextlib.suppress(self._driver.Error):  # whoever waits goes on waiting, and says what came of it
+            self._driver.connect(info.dsn, password=info.password or None).close()
 
     def restore_point(self, name: str) -> Lsn:
         """Write a named restore point and give its position."""
