@@ -168,9 +168,10 @@ class Archiving:
         return [pid for pid in self.programs("get") if processes.leads_session(pid)]
 
     def programs(self, command: str) -> list[int]:
-        """Return the processes that run pgark-wal for the server."""
+        """Return the processes that run pgark-wal for the server, and not the shell that is about to call it."""
         called = f" {self.program} {command} "
-        found = processes.working_below(self.cluster.data_directory)
+        working = processes.working_below(self.cluster.data_directory)
+        found = [pid for pid in working if processes.name(pid) == self.program.name]
         return [pid for pid in found if called in processes.command_line(pid)]
 
     def assert_nothing_of_recovery_is_left(self) -> None:

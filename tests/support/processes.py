@@ -29,11 +29,21 @@ def working_below(directory: Path) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """Return the process's children, their children and so on."""
-    parents = {child: _parent(child) for child in _processes()}
+    parents = {child: parent(child) for child in _processes()}
     found = [pid]
     for ancestor in found:
-        found.extend(child for child, parent in parents.items() if parent == ancestor)
+        found.extend(child for child, elder in parents.items() if elder == ancestor)
     return found[1:]
+
+
+def name(pid: int) -> str:
+    """Return what was started: a program, or a script by its own name."""
+    return _read(Path(f"/proc/{pid}/comm").read_text).strip()
+
+
+def parent(pid: int) -> int:
+    """Return the process that has started this one, or that looks after it since that has ended."""
+    return int(_stat(pid)[1])
 
 
 def leads_session(pid: int) -> bool:
@@ -67,7 +77,7 @@ def kill(pids: list[int]) -> None:
 
 def marked(mark: str) -> list[int]:
     """Return every process but servers whose environment holds the mark."""
-    return [pid for pid in _processes() if mark in _environment(pid) and _name(pid) != SERVER]
+    return [pid for pid in _processes() if mark in _environment(pid) and name(pid) != SERVER]
 
 
 def end_marked(mark: str) -> None:
@@ -83,7 +93,7 @@ def end_marked(mark: str) -> None:
 
 def end_below(directory: Path) -> None:
     """End everything that works below the directory, servers with an immediate shutdown."""
-    servers = [pid for pid in working_below(directory) if _name(pid) == SERVER]
+    servers = [pid for pid in working_below(directory) if name(pid) == SERVER]
     # An immediate shutdown lets a server remove its System V shared memory, which SIGKILL would leave behind.
     _signal(servers, signal.SIGQUIT)
     with contextlib.suppress(TimeoutError):  # what ignores SIGQUIT is killed below
@@ -123,16 +133,8 @@ def _environment(pid: int) -> str:
     return _read(lambda: Path(f"/proc/{pid}/environ").read_text(encoding="utf-8", errors="surrogateescape"))
 
 
-def _name(pid: int) -> str:
-    return _read(Path(f"/proc/{pid}/comm").read_text).strip()
-
-
 def _state(pid: int) -> str:
     return _stat(pid)[0]
-
-
-def _parent(pid: int) -> int:
-    return int(_stat(pid)[1])
 
 
 def _stat(pid: int) -> tuple[str, str]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import random
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,7 @@ from tests.support import processes
 from tests.support.archiving import Archiving
 from tests.support.waiting import wait_until
 
+HELPED_SECONDS = 0.2
 ARCHIVER_NOTICED = "archive command was terminated by signal 9"
 
 
@@ -31,11 +33,14 @@ class Strikes:
         """Count how often the server's log has these words."""
         return self.cluster.log().count(words)
 
-    def hit(self, victim: str, pids: Collection[int], seen: Callable[[], object]) -> bool:
-        """Kill processes; whether they were at work still, somebody else has to have seen."""
+    def _kill(self, pids: Collection[int]) -> None:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+
+    def hit(self, victim: str, pids: Collection[int], seen: Callable[[], object]) -> bool:
+        """Kill processes; whether they were at work still, somebody else has to have seen."""
+        self._kill(pids)
         with contextlib.suppress(TimeoutError):
             wait_until(seen, timeout=1, message="somebody to notice", longest_pause=0.02)
             self.killed[victim] += 1
@@ -136,7 +141,7 @@ class RecoveryStrikes(Strikes):
         return self.said("restored log file")
 
     def _wait_for_progress(self) -> None:
-        wanted = self._restored() + self.random.randint(5, 80)
+        wanted = self._restored() + self.random.randint(5, 50)
         wait_until(
             lambda: self._restored() >= wanted or self._is_over(),
             message=f"{wanted} segments to be restored",
@@ -157,18 +162,24 @@ class RecoveryStrikes(Strikes):
             self.hit("helper", helpers, lambda: not set(helpers).intersection(self.archiving.helpers()))
 
     def _strike_get(self) -> None:
-        """Kill the first, second or third get from now on: that aborts the recovery."""
+        """Kill the first, second or third get from now on, or a later one still at work: that aborts the recovery.
+
+        A helper that keeps everything ready leaves nothing to get: after a moment, none stays alive.
+        """
         calls: set[int] = set()
-        skipped = self.random.randint(0, 2)
+        skipped, patience = self.random.randint(0, 2), time.monotonic() + HELPED_SECONDS
 
-        def found() -> bool:
-            calls.update(self._gets())
-            return len(calls) > skipped or self._is_over()
+        def struck() -> bool:
+            gets = self._gets()
+            calls.update(gets)
+            if len(calls) > skipped and gets and self.hit("get", gets, lambda: self.cluster.pid is None):
+                return True
+            if time.monotonic() > patience:
+                self._kill(self.archiving.helpers())
+            return self._is_over()
 
-        wait_until(found, message="a get", longest_pause=0.005)
-        gets = self._gets()
-        if gets:
-            self.hit("get", gets, lambda: self.cluster.pid is None)
+        wait_until(struck, message="a get that dies at its work", longest_pause=0.005)
 
-    def _gets(self) -> set[int]:
-        return set(self.archiving.programs("get")).difference(self.archiving.helpers())
+    def _gets(self) -> list[int]:
+        """Return those that a shell waits for; a helper that has just been forked off is none of them."""
+        return [pid for pid in self.archiving.programs("get") if processes.name(processes.parent(pid)) == "sh"]
