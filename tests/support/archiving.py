@@ -111,6 +111,10 @@ class Archiving:
         """Name what PostgreSQL has to archive yet."""
         return sorted(path.stem for path in (self.wal / "archive_status").glob("*.ready"))
 
+    def failures(self) -> int:
+        """Count what PostgreSQL has failed to archive, once for each time that it tried."""
+        return int(self.cluster.value("SELECT failed_count FROM pg_stat_archiver"))
+
     def wait_for_all(self, timeout: float = 30) -> None:
         """Wait until PostgreSQL takes everything for archived, and tell its archiver to try again until then."""
 
