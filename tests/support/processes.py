@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tests.support.waiting import wait_until
@@ -66,12 +66,19 @@ def command_line(pid: int) -> str:
     )
 
 
+def send(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to all that are there still, and wait for nothing."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
+            os.kill(pid, number)
+
+
 def kill(pids: list[int]) -> None:
     """Send SIGKILL to all and wait until the last one has been reaped as well.
 
     A server that starts next takes an unreaped process in the old postmaster.pid for a running server.
     """
-    _signal(pids, signal.SIGKILL)
+    send(pids, signal.SIGKILL)
     wait_until(lambda: not any(map(_state, pids)), message=f"the killed processes {pids} to be reaped")
 
 
@@ -87,7 +94,7 @@ def end_marked(mark: str) -> None:
     workers are sessions of their own, and neither Ctrl-C nor the end of ansible-playbook ends what they started.
     """
     while found := marked(mark):
-        _signal(found, signal.SIGKILL)
+        send(found, signal.SIGKILL)
         _wait_for_end(found, timeout=30)
 
 
@@ -95,11 +102,11 @@ def end_below(directory: Path) -> None:
     """End everything that works below the directory, servers with an immediate shutdown."""
     servers = [pid for pid in working_below(directory) if name(pid) == SERVER]
     # An immediate shutdown lets a server remove its System V shared memory, which SIGKILL would leave behind.
-    _signal(servers, signal.SIGQUIT)
+    send(servers, signal.SIGQUIT)
     with contextlib.suppress(TimeoutError):  # what ignores SIGQUIT is killed below
         _wait_for_end(servers, timeout=10)
     others = working_below(directory)
-    _signal(others, signal.SIGKILL)
+    send(others, signal.SIGKILL)
     _wait_for_end(others, timeout=30)
 
 
@@ -109,12 +116,6 @@ def remove_orphaned_memory(identifier: int, owner: int) -> None:
         _key, segment, _mode, _size, _creator, _last, attached, uid = (int(word) for word in line.split()[:8])
         if (segment, uid, attached) == (identifier, owner, 0):
             subprocess.run(["ipcrm", "--shmem-id", str(segment)], check=True)
-
-
-def _signal(pids: list[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
-            os.kill(pid, number)
 
 
 def _wait_for_end(pids: list[int], *, timeout: float) -> None:

@@ -33,14 +33,9 @@ class Strikes:
         """Count how often the server's log has these words."""
         return self.cluster.log().count(words)
 
-    def _kill(self, pids: Collection[int]) -> None:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
     def hit(self, victim: str, pids: Collection[int], seen: Callable[[], object]) -> bool:
         """Kill processes; whether they were at work still, somebody else has to have seen."""
-        self._kill(pids)
+        processes.send(pids, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
             wait_until(seen, timeout=1, message="somebody to notice", longest_pause=0.02)
             self.killed[victim] += 1
@@ -175,7 +170,7 @@ class RecoveryStrikes(Strikes):
             if len(calls) > skipped and gets and self.hit("get", gets, lambda: self.cluster.pid is None):
                 return True
             if time.monotonic() > patience:
-                self._kill(self.archiving.helpers())
+                processes.send(self.archiving.helpers(), signal.SIGKILL)
             return self._is_over()
 
         wait_until(struck, message="a get that dies at its work", longest_pause=0.005)
