@@ -14,6 +14,7 @@ from tests.support.history import Histories, History
 from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks
 from tests.support.postgres import Cluster, versions
+from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 
@@ -31,10 +32,16 @@ def version(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def prepared(sandbox: Sandbox) -> Prepared:
+    """Keep clusters that were brought to a state, for tests to begin with a copy of one."""
+    return Prepared(sandbox)
+
+
 @pytest.fixture
-def cluster(sandbox: Sandbox, version: str) -> Iterator[Cluster]:
+def cluster(prepared: Prepared, version: str) -> Iterator[Cluster]:
     """Provide a running cluster that nothing has been done to."""
-    with sandbox.cluster(version) as created:
+    with prepared.copy(version, "empty", lambda cluster: cluster) as created:
         yield created
 
 
@@ -51,11 +58,16 @@ def modules(sandbox: Sandbox) -> Modules:
 
 
 @pytest.fixture
-def recoverable(sandbox: Sandbox, cluster: Cluster, modules: Modules) -> Recoverable:
+def recoverable(prepared: Prepared, sandbox: Sandbox, version: str, modules: Modules) -> Iterator[Recoverable]:
     """Provide a running cluster that archives into a repository of its own."""
-    subject = Recoverable(sandbox, cluster, modules)
-    subject.enable()
-    return subject
+
+    def enable(cluster: Cluster) -> Recoverable:
+        subject = Recoverable(sandbox, cluster, modules)
+        subject.enable()
+        return subject
+
+    with prepared.copy(version, "archiving", enable) as subject:
+        yield subject
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.killing import can_start, run_and_kill
 from tests.support.modules import Modules
 from tests.support.mounts import mounted
 from tests.support.postgres import Cluster
+from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
@@ -25,16 +27,24 @@ NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24
 
 
 @pytest.fixture
-def backed_up(recoverable: Recoverable) -> tuple[Recoverable, str]:
+def backed_up(
+    prepared: Prepared, sandbox: Sandbox, version: str, modules: Modules
+) -> Iterator[tuple[Recoverable, str]]:
     """Provide a cluster with a backup, 100 rows of which 50 are only in archived WAL, and the moment after them."""
-    cluster = recoverable.cluster
-    cluster.sql("CREATE TABLE ledger AS SELECT generate_series(1, 50) AS n")
-    recoverable.run("base_backup", compression="none")
-    cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
-    moment = cluster.value(NOW)
-    cluster.sql("INSERT INTO ledger SELECT generate_series(101, 150)")
-    recoverable.switch()
-    return recoverable, moment
+
+    def write(cluster: Cluster) -> tuple[Recoverable, str]:
+        subject = Recoverable(sandbox, cluster, modules)
+        subject.enable()
+        cluster.sql("CREATE TABLE ledger AS SELECT generate_series(1, 50) AS n")
+        subject.run("base_backup", compression="none")
+        cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
+        moment: str = cluster.value(NOW)
+        cluster.sql("INSERT INTO ledger SELECT generate_series(101, 150)")
+        subject.switch()
+        return subject, moment
+
+    with prepared.copy(version, "backed up", write) as told:
+        yield told
 
 
 def stage(subject: Recoverable, moment: str, **parameters: object) -> dict[str, object]:
@@ -270,7 +280,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(recoverable: Re
     """The WAL and a tablespace lie on file systems of their own, which are looked at one by one."""
     subject, cluster = recoverable, recoverable.cluster
     places = {name: sandbox.directory(cluster.home / name) for name in ("wal", "space")}
-    with mounted(sandbox, places["wal"], "40m"):
+    with mounted(sandbox, places["wal"], "120m"):
         cluster.stop()
         sandbox.run(["cp", "-a", f"{cluster.data_directory}/pg_wal", places["wal"]])
         sandbox.run(["rm", "-rf", cluster.data_directory / "pg_wal"])
@@ -279,7 +289,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(recoverable: Re
         with_tablespace(subject, places["space"])
         moment = cluster.value(NOW)
         subject.switch()
-        sandbox.run(["dd", "if=/dev/zero", f"of={places['wal']}/ballast", "bs=1M", "count=5"])
+        free = int(sandbox.run(["df", "--block-size=1M", "--output=avail", places["wal"]]).stdout.split()[-1])
+        sandbox.run(["dd", "if=/dev/zero", f"of={places['wal']}/ballast", "bs=1M", f"count={free - 8}"])
         message = refused(subject, target_time=moment)
         assert f"{places['wal']}/pg_wal: 16 MB are needed (16777216 bytes), " in message
         assert " are free (" in message

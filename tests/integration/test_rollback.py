@@ -15,6 +15,8 @@ import pytest
 from tests.support.killing import run_and_kill
 from tests.support.modules import Modules
 from tests.support.mounts import mounted
+from tests.support.postgres import Cluster
+from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
@@ -30,6 +32,9 @@ class Story:
         self.subject = subject
         self.cluster = subject.cluster
         self.data = subject.cluster.data_directory
+
+    middle: str
+    moment: str
 
     def write(self) -> Story:
         """Live through it."""
@@ -73,9 +78,16 @@ class Story:
 
 
 @pytest.fixture
-def story(recoverable: Recoverable) -> Story:
+def story(prepared: Prepared, sandbox: Sandbox, version: str, modules: Modules) -> Iterator[Story]:
     """Provide a cluster to restore, and to roll back."""
-    return Story(recoverable).write()
+
+    def live(cluster: Cluster) -> Story:
+        subject = Recoverable(sandbox, cluster, modules)
+        subject.enable()
+        return Story(subject).write()
+
+    with prepared.copy(version, "story", live) as told:
+        yield told
 
 
 def test_a_promoted_restore_is_undone_to_the_byte(story: Story) -> None:

@@ -71,7 +71,7 @@ def run_and_kill(
     Returns its result if it ended before that, else nothing.
     """
     program = _BEGIN + _WHAT[what] + _END
-    done = modules.start(name, parameters, interpreter_arguments=["-c", program, str(at)])
+    done = modules.start(name, parameters, program=program, arguments=[str(at)])
     if done.returncode == -signal.SIGKILL:
         return None
     result: dict[str, Any] = json.loads(done.stdout)

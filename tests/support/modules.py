@@ -1,7 +1,10 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a module of the collection as Ansible would, on the managed side's interpreter and as the servers' user."""
+"""Run a module of the collection as Ansible would, on the managed side's interpreter and as the servers' user.
+
+Each runs in a process of its own, which begins with what modules import: see `forking`.
+"""
 
 from __future__ import annotations
 
@@ -46,15 +49,15 @@ class Modules:
         return result
 
     def start(
-        self, name: str, parameters: dict[str, Any], *, interpreter_arguments: Sequence[str] = ()
+        self, name: str, parameters: dict[str, Any], *, program: str | None = None, arguments: Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Run the module's file to its end, whatever end that is; the interpreter's arguments come before the file."""
+        """Run the module's file to its end, whatever end that is; or a program with arguments, and the file's path."""
         internal = {"_ansible_remote_tmp": str(self._sandbox.temporary)}
-        return self._sandbox.run(
-            [self._sandbox.python, *interpreter_arguments, self._directory / f"{name}.py"],
+        return self._sandbox.fork(
+            [*([] if program is None else ["-c"]), *arguments, str(self._directory / f"{name}.py")],
+            program=program,
             stdin=json.dumps({"ANSIBLE_MODULE_ARGS": parameters | internal}, default=str),
             environment=self._environment,
-            check=False,
         )
 
     def _run(self, name: str, check_mode: bool, diff: bool, parameters: dict[str, Any]) -> dict[str, Any]:

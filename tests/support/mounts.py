@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import processes
 from tests.support.sandbox import Sandbox
 
 MODE = "mode=0700"
@@ -26,6 +27,7 @@ def mounted(sandbox: Sandbox, path: Path, size: str = "512m") -> Iterator[None]:
         try:
             yield
         finally:
+            processes.end_below(path)  # nobody would find it later: its working directory is nowhere then
             subprocess.run(["umount", "--lazy", path], check=True)
         return
     mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.support import controller, interpreter, postgres, processes
 from tests.support.accounts import Account
+from tests.support.forking import ForkServer
 from tests.support.postgres import Cluster
 
 CHECKOUT = Path(__file__).parents[2]
@@ -48,6 +49,7 @@ class Sandbox:
         self.temporary = self.root / "tmp"
         self.library = self.root / "library"
         self._entrance: list[str] = []
+        self._fork_servers: dict[tuple[object, ...], ForkServer] = {}
         self.controller.mkdir()
 
     def __enter__(self) -> Sandbox:
@@ -106,6 +108,19 @@ class Sandbox:
         if check and done.returncode != 0:
             raise AssertionError(f"{argv} exited {done.returncode}:\n{done.stdout}{done.stderr}")
         return done
+
+    def fork(
+        self, arguments: Sequence[str], *, program: str | None, stdin: str, environment: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a Python file, or a program with arguments, as `run` would, without its start: see `forking`."""
+        chosen = self.environment | dict(environment)
+        key = (*self._entrance, *sorted(chosen.items()))
+        if key not in self._fork_servers:
+            address = self.home / f"forks-{len(self._fork_servers)}"
+            self._fork_servers[key] = ForkServer(lambda words: self._start([self.python, *words], chosen), address)
+        return self._fork_servers[key].run(
+            arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120
+        )
 
     @contextmanager
     def through(self, entrance: Sequence[str]) -> Iterator[None]:
@@ -181,7 +196,20 @@ class Sandbox:
 
     def close(self) -> None:
         """End every process that works inside and remove the directory."""
+        for server in self._fork_servers.values():
+            server.close()
         remove(self.root)
+
+    def _start(self, argv: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a program as the servers' user, with pipes to its standard input and output."""
+        return subprocess.Popen(
+            [*self._entrance, *(str(word) for word in argv)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=self.home,
+            **self.account.as_process_options(),
+        )
 
     def _lay_out(self) -> None:
         self.root.chmod(0o755)

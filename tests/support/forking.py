@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A process on the managed side that has imported what modules need, and forks a fresh one for each of them.
+
+Two thirds of the time of a short module are the interpreter's start and its imports. The process is `SERVE`, on the
+managed side's interpreter and as the servers' user. A client hands it what is to be run and three open files; it is
+answered with the process's number, and with its wait status when it has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+# Its standard input is a pipe that nobody writes to: it ends with whoever has started it. The process that has been
+# forked leaves the functions and goes on below, so that what it runs ends as a program of its own does.
+SERVE = """
+import gc, json, os, runpy, select, signal, socket, sys
+
+def requested(listener, gone):
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        if gone in select.select([listener, gone], [], [])[0]:
+            os._exit(0)
+        connection = listener.accept()[0]
+        if os.fork() == 0:
+            listener.close()
+            return attended(connection)
+        connection.close()
+
+def attended(connection):
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    text, files, _flags, _address = socket.recv_fds(connection, 1 << 20, 3)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        return json.loads(text), files
+    for file in files:
+        os.close(file)
+    connection.sendall(b"%d\\n" % child)
+    connection.sendall(b"%d\\n" % os.waitpid(child, 0)[1])
+    os._exit(0)
+
+def become(request, files):
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["directory"])
+    sys.argv[:] = request["arguments"]
+
+for name in sys.argv[2:]:
+    __import__(name)
+gc.freeze()
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print("ready", flush=True)
+request, files = requested(listener, 0)
+become(request, files)
+if request["program"] is None:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+else:
+    exec(compile(request["program"], "<string>", "exec"), {"__name__": "__main__"})
+"""
+IMPORTED = ("ansible.module_utils.basic", "psycopg.rows", "runpy")
+
+
+class ForkServer:
+    """Runs Python programs, each in a process of its own that begins with everything imported."""
+
+    def __init__(self, start: Callable[[Sequence[str]], subprocess.Popen[bytes]], address: Path) -> None:
+        """`start` starts Python with arguments; the address is a path for a socket, where nothing is yet."""
+        self._address = str(address)
+        self._process = start(["-c", SERVE, self._address, *IMPORTED])
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == b"ready\n", "the fork server did not start"
+
+    def close(self) -> None:
+        """End it; what it has forked goes on."""
+        self._process.communicate()
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        program: str | None = None,
+        stdin: str,
+        environment: Mapping[str, str],
+        directory: Path,
+        timeout: float,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the file that is the first argument, or the text of a program with these arguments.
+
+        Raises TimeoutExpired, as `subprocess.run` does, when its output has not been closed after so many seconds.
+        """
+        request = {"arguments": arguments, "program": program, "environment": environment, "directory": str(directory)}
+        with ExitStack() as stack:
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.connect(self._address)
+            outputs = self._hand_over(connection, json.dumps(request), stdin)
+            for output in outputs:
+                stack.callback(os.close, output)
+            answer = stack.enter_context(connection.makefile("r"))
+            pid = int(answer.readline())
+            try:
+                said = _read_all(outputs, timeout)
+            except subprocess.TimeoutExpired:
+                with suppress(ProcessLookupError):  # it has ended, and somebody else has its output
+                    os.kill(pid, signal.SIGKILL)
+                raise
+            status = os.waitstatus_to_exitcode(int(answer.readline()))
+        return subprocess.CompletedProcess(arguments, status, *(said[output].decode() for output in outputs))
+
+    @staticmethod
+    def _hand_over(connection: socket.socket, request: str, stdin: str) -> list[int]:
+        """Send a request with the three standard files, and return the ends to read the outputs from."""
+        pipes = [os.pipe() for _output in range(2)]
+        with os.fdopen(os.memfd_create("stdin"), "w+b") as given:
+            given.write(stdin.encode())
+            given.seek(0)
+            socket.send_fds(connection, [request.encode()], [given.fileno(), *(end for _read, end in pipes)])
+        for _read, end in pipes:
+            os.close(end)
+        return [end for end, _write in pipes]
+
+
+def _read_all(files: Sequence[int], timeout: float) -> dict[int, bytes]:
+    """Read several files to their ends; raises TimeoutExpired when nothing comes for so many seconds."""
+    said = dict.fromkeys(files, b"")
+    with selectors.DefaultSelector() as selector:
+        for file in files:
+            selector.register(file, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(timeout)
+            if not ready:
+                raise subprocess.TimeoutExpired("a forked process", timeout)
+            for key, _events in ready:
+                content = os.read(key.fd, 1 << 16)
+                said[key.fd] += content
+                if not content:
+                    selector.unregister(key.fd)
+    return said
