@@ -57,7 +57,7 @@ sanity: setup ## ansible-test sanity, on a clean copy
 unit: setup ## unit tests: two minutes, no server
 	$(PYTEST) --numprocesses=auto tests/unit $(PYTEST_ARGS)
 integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
-	$(PYTEST) --numprocesses=auto --dist=loadfile tests/integration $(PYTEST_ARGS)
+	$(PYTEST) --numprocesses=auto --dist=loadgroup tests/integration $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
 ANSIBLE_CORE ?= 2.16

@@ -18,11 +18,25 @@ from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 
+# What takes long to make and is made once in a process, for all tests that it runs with it.
+SHARED = ("history", "life", "fleet", "source", "settled")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share something in one process; each of the others goes to whichever process is free."""
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        for name in set(SHARED).intersection(names):
+            values = getattr(item, "callspec", None)
+            value = str(values.params.get(name, values.params.get("version"))) if values else ""
+            place = "" if name == "history" else item.path.name
+            item.add_marker(pytest.mark.xdist_group(f"{name} {place} {value}"))
+
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """Provide the directory that everything of this session lives in."""
-    with Sandbox() as created:
+    with Sandbox(in_memory=True) as created:
         yield created
 
 

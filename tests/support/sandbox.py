@@ -23,6 +23,9 @@ CHECKOUT = Path(__file__).parents[2]
 PREFIX = "pgark-"
 # In the environment of everything that is started in a sandbox; its value is the sandbox's directory.
 MARK = "PGARK_SANDBOX"
+MEMORY = Path("/dev/shm")
+# What the clusters of a few processes with tests take at most; more of it than that has to be free.
+MEMORY_BYTES = 6 << 30
 # A socket's path is at most 107 bytes long: leave room for
 # "/pgark-12345678/home/clusters/18 name/socket/.s.PGSQL.12345".
 LONGEST_PARENT = 40
@@ -41,9 +44,10 @@ class Sandbox:
     On leaving, every process that works inside is ended and the directory removed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, in_memory: bool = False) -> None:
+        """Create the directory: TMPDIR says where, or else it is in memory where that is wanted and there is room."""
         self.account = Account.for_servers()
-        self.root = _create_root(self.account)
+        self.root = _create_root(self.account, in_memory)
         self.home = self.root / "home"
         self.controller = self.root / "controller"
         self.temporary = self.root / "tmp"
@@ -237,11 +241,20 @@ def remove(root: Path) -> None:
     shutil.rmtree(root)
 
 
-def _create_root(account: Account) -> Path:
+def _create_root(account: Account, in_memory: bool) -> Path:
     """Create the sandbox's directory in the first place that suits."""
-    parents = map(Path, (os.environ.get("TMPDIR", "/var/tmp"), "/var/tmp", "/tmp"))
+    preferred = [os.environ["TMPDIR"]] if "TMPDIR" in os.environ else [MEMORY] if in_memory and _has_memory() else []
+    parents = map(Path, (*preferred, "/var/tmp", "/tmp"))
     suitable = next(parent for parent in parents if _is_suitable(parent, account))
     return Path(tempfile.mkdtemp(prefix=PREFIX, dir=suitable))
+
+
+def _has_memory() -> bool:
+    """Tell whether programs may be run from a file system in memory, and whether it has room."""
+    if not MEMORY.is_dir():
+        return False
+    found = os.statvfs(MEMORY)
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize > MEMORY_BYTES
 
 
 def _is_suitable(parent: Path, account: Account) -> bool:
