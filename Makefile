@@ -55,9 +55,9 @@ sanity: setup ## ansible-test sanity, on a clean copy
 
 .PHONY: unit integration
 unit: setup ## unit tests: two minutes, no server
-	$(PYTEST) --numprocesses=auto tests/unit $(PYTEST_ARGS)
+	$(PYTEST) --numprocesses=auto -m 'not soak' tests/unit $(PYTEST_ARGS)
 integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
-	$(PYTEST) --numprocesses=auto --dist=loadgroup tests/integration $(PYTEST_ARGS)
+	$(PYTEST) --numprocesses=auto --dist=loadgroup -m 'not soak' tests/integration $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
 ANSIBLE_CORE ?= 2.16
@@ -68,7 +68,7 @@ compat: setup ## the same with ANSIBLE_CORE=2.16 and PYTHON_MANAGED=3.9, or othe
 		$(PYTEST) tests/integration $(PYTEST_ARGS)
 
 .PHONY: test
-test: lint sanity unit integration ## everything above
+test: lint sanity unit integration soak-slice ## all of the above, and a slice of the soak
 
 # One of them, and what to do with it: make molecule SCENARIO=pitr_restore STEP=converge
 SCENARIO ?=

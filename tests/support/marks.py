@@ -5,9 +5,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import pytest
 
 from tests.support.postgres import versions
+from tests.support.soak import Share
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def on(chosen: list[str]) -> pytest.MarkDecorator:
+    """Have a test run with these versions of PostgreSQL."""
+    return pytest.mark.parametrize("version", chosen, ids=lambda version: f"pg{version}", indirect=True)
+
 
 # For what is no matter of the server's version: the newest one has to do.
-once = pytest.mark.parametrize("version", versions()[-1:], ids=lambda version: f"pg{version}", indirect=True)
+once = on(versions()[-1:])
+
+
+def soak(test: Test) -> Test:
+    """Mark a test for the soak: with all versions at full length, in a slice with one that is drawn."""
+    drawn = Share(test.__qualname__).of(versions(), 1)
+    marked: Test = pytest.mark.soak(on(drawn)(test))
+    return marked

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import os
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.soak import Share
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import ALL_CALLS, MB, WRITING, Repository
 from tests.unit.wal_program.pgdata import NOT_FOUND, OURS, content_of, names
@@ -30,6 +32,7 @@ FALLIBLE = tuple(call for call in ALL_CALLS if call not in ("close", "fstat"))
 OF_COMPRESSORS = ("posix_spawn", "waitpid", "read")
 # What the helper's main thread does only once, or seldom; the rest is to look again and again.
 SELDOM = ("setsid", "unlink", "listdir", "rmdir")
+soaked = functools.partial(pytest.param, marks=pytest.mark.soak)
 
 
 def kill() -> None:
@@ -89,63 +92,76 @@ def assert_nothing_is_left_by_the_next(data: Path, repository: Repository) -> No
     assert [name for name in os.listdir(data / "pg_wal") if name != "RECOVERYXLOG"] == ["pgsql_tmp.pgark"]
 
 
-def strike_everywhere(
-    tmp_path: Path, compression: str, whom: str, strike: Callable[[], None], calls: tuple[str, ...]
-) -> list[int]:
-    """Strike at every call in turn, and return the statuses of get; the last is that of one that was not struck."""
-    repository = Repository.create(tmp_path / "repository")
-    wanted = THREE if strike == kill else THREE[:2]  # one ahead says it all, and takes half as long
-    archive(repository, wanted, compression)
-    statuses = []
-    for point in itertools.count(1):
-        data, tampering = tmp_path / str(point), Tampering(point, whom, strike, tmp_path / "mark")
-        recovery = Recovery(data, repository, jobs=1)
-        try:
-            statuses.append(begun(recovery, tampering, calls, wanted))
-            assert_all_are_delivered(recovery, wanted)
-        finally:
-            recovery.end()
-        assert_nothing_is_left_by_the_next(data, repository)
-        if not tampering.has_struck():
-            return statuses
-        shutil.rmtree(data)
-    raise AssertionError("there is always a next number")
+class Everywhere:
+    """Strikes at one call of a get, or of its helper, after the other."""
+
+    def __init__(self, tmp_path: Path, share: Share) -> None:
+        self.tmp_path, self.share = tmp_path, share
+
+    def strike(self, compression: str, whom: str, strike: Callable[[], None], calls: tuple[str, ...]) -> dict[int, int]:
+        """Return get's status by the number of the call that was struck; behind the last call nothing was."""
+        repository = Repository.create(self.tmp_path / "repository")
+        wanted = THREE if strike == kill else THREE[:2]  # one ahead says it all, and takes half as long
+        archive(repository, wanted, compression)
+        statuses = {}
+        for point in self.share.points(5):
+            data, tampering = self.tmp_path / str(point), Tampering(point, whom, strike, self.tmp_path / "mark")
+            recovery = Recovery(data, repository, jobs=1)
+            try:
+                statuses[point] = begun(recovery, tampering, calls, wanted)
+                assert_all_are_delivered(recovery, wanted)
+            finally:
+                recovery.end()
+            assert_nothing_is_left_by_the_next(data, repository)
+            if not tampering.has_struck():
+                return statuses
+            shutil.rmtree(data)
+        raise AssertionError("there is always a next number")
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd"])
-def test_a_get_killed_anywhere_leaves_the_next_to_deliver_the_right_bytes(compression: str, tmp_path: Path) -> None:
-    statuses = strike_everywhere(tmp_path, compression, "get", kill, CHANGING)
-    assert set(statuses[:-1]) == {-signal.SIGKILL}
-    assert len(statuses) > 15
+@pytest.fixture
+def everywhere(tmp_path: Path, share: Share) -> Everywhere:
+    return Everywhere(tmp_path, share)
+
+
+@pytest.mark.parametrize("compression", ["none", soaked("zstd")])
+def test_a_get_killed_anywhere_leaves_the_next_to_deliver_the_right_bytes(
+    compression: str, everywhere: Everywhere
+) -> None:
+    *struck, last = everywhere.strike(compression, "get", kill, CHANGING).items()
+    assert {status for _point, status in struck} == {-signal.SIGKILL}
+    assert last[0] > 15
 
 
 @pytest.mark.parametrize(
     ("compression", "whom", "calls"),
-    [("none", "thread", CHANGING), ("zstd", "thread", CHANGING), ("none", "helper", SELDOM)],
+    [soaked("none", "thread", CHANGING), soaked("zstd", "thread", CHANGING), ("none", "helper", SELDOM)],
 )
 def test_a_helper_killed_anywhere_leaves_the_next_get_to_deliver_the_right_bytes(
-    compression: str, whom: str, calls: tuple[str, ...], tmp_path: Path
+    compression: str, whom: str, calls: tuple[str, ...], everywhere: Everywhere
 ) -> None:
-    statuses = strike_everywhere(tmp_path, compression, whom, kill, calls)
-    assert set(statuses) == {0}
-    assert len(statuses) > (15 if whom == "thread" else 2)
+    statuses = everywhere.strike(compression, whom, kill, calls)
+    assert set(statuses.values()) == {0}
+    assert max(statuses) > (15 if whom == "thread" else 2)
 
 
-@pytest.mark.parametrize(("compression", "calls"), [("none", FALLIBLE), ("zstd", OF_COMPRESSORS)])
-def test_a_get_failing_anywhere_delivers_or_aborts(compression: str, calls: tuple[str, ...], tmp_path: Path) -> None:
-    statuses = strike_everywhere(tmp_path, compression, "get", fail, calls)
-    assert set(statuses) <= {0, ABORT}
-    assert len(statuses) > 2
+@pytest.mark.parametrize(("compression", "calls"), [soaked("none", FALLIBLE), ("zstd", OF_COMPRESSORS)])
+def test_a_get_failing_anywhere_delivers_or_aborts(
+    compression: str, calls: tuple[str, ...], everywhere: Everywhere
+) -> None:
+    statuses = everywhere.strike(compression, "get", fail, calls)
+    assert set(statuses.values()) <= {0, ABORT}
+    assert max(statuses) > 2
 
 
 @pytest.mark.parametrize(
     ("compression", "whom", "calls"),
-    [("none", "thread", FALLIBLE), ("zstd", "thread", OF_COMPRESSORS), ("none", "helper", SELDOM)],
+    [soaked("none", "thread", FALLIBLE), ("zstd", "thread", OF_COMPRESSORS), ("none", "helper", SELDOM)],
 )
 def test_a_helper_failing_anywhere_leaves_the_next_get_to_deliver_the_right_bytes(
-    compression: str, whom: str, calls: tuple[str, ...], tmp_path: Path
+    compression: str, whom: str, calls: tuple[str, ...], everywhere: Everywhere
 ) -> None:
-    assert set(strike_everywhere(tmp_path, compression, whom, fail, calls)) == {0}
+    assert set(everywhere.strike(compression, whom, fail, calls).values()) == {0}
 
 
 def test_a_get_failing_anywhere_for_what_is_not_there_says_so_or_aborts(tmp_path: Path) -> None:
