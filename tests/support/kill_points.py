@@ -12,31 +12,34 @@ from tests.unit.wal_program.harness import CALLS, PROGRAM
 # What it does besides: an acknowledgement, the end of the spool, the helper's beginning.
 COUNTED = sorted({*CALLS, "symlink", "rmdir", "fork"})
 _LAST_LINES = 'if __name__ == "__main__":\n'
-# Beside the program are .point, which says who dies, at which call, and what is done about the point then, and .killed.
+# Beside the program are .point, which says who dies, at which call, or that calls fail, and .killed.
 _TAMPER = f"""
 def die_at_a_point():
     import signal
     beside = sys.argv[0]
-    try:
-        with open(beside + ".point") as file:
-            victim, point, mode = file.read().split()
-    except FileNotFoundError:
+    real_open, real_write, real_unlink = os.open, os.write, os.unlink
+
+    def told():
+        try:
+            with open(beside + ".point") as file:
+                return file.read().split()
+        except FileNotFoundError:
+            return []
+
+    mine = told()
+    if not mine:
         return
+    victim, point, mode = mine
     if mode == "hold" and sys.argv[1] == victim:
         os._exit(1)
     whole = len(os.path.basename(sys.argv[-1])) == 24 or len(sys.argv[-2]) == 24
     state = {{"who": sys.argv[1] if whole else "", "number": 0}}
-    real_open, real_write, real_rename, real_unlink = os.open, os.write, os.rename, os.unlink
 
     def die(call):
         fd = real_open(beside + ".killed", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         real_write(fd, f"{{victim}} {{point}} {{call}}\\n".encode())
-        if mode == "once":
+        if told() == mine:  # another one that was told the same may have died first
             real_unlink(beside + ".point")
-        else:
-            fd = real_open(beside + ".point.tmp", os.O_WRONLY | os.O_CREAT, 0o600)
-            real_write(fd, f"{{victim}} {{int(point) + 1}} next".encode())
-            real_rename(beside + ".point.tmp", beside + ".point")
         os.kill(os.getpid(), signal.SIGKILL)
 
     def counted(call, real):
@@ -80,9 +83,9 @@ class KillPoints:
         """Have one call die at this point, and those after it live."""
         self._write(victim, point, "once")
 
-    def one_after_the_other(self, victim: str) -> None:
-        """Have the first call die at its first point, the next at its second, and so on."""
-        self._write(victim, 1, "next")
+    def is_set(self) -> bool:
+        """Tell whether nobody has come by the point at which to die yet."""
+        return self._point.exists()
 
     def none(self) -> None:
         """Have every call live."""
