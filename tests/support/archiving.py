@@ -180,7 +180,7 @@ class Archiving:
 
     def assert_nothing_of_recovery_is_left(self) -> None:
         """Wait until the helper has ended, and check that it has left nothing in pg_wal."""
-        wait_until(lambda: not self.programs("get"), timeout=5, message="the helper to end")
+        wait_until(lambda: not self.programs("get"), message="the helper to end")
         left = [path for place in (PREFETCHED, f"{PREFETCHED}/*", "*.pgark-tmp") for path in self.wal.glob(place)]
         assert not left, left
 

@@ -114,7 +114,7 @@ class Recovery:
 
     def wait_for(self, names: list[str]) -> None:
         """Wait until exactly these are ready."""
-        wait_until(lambda: self.ready() == names, timeout=10, message=f"{names} to be ready")
+        wait_until(lambda: self.ready() == names, message=f"{names} to be ready")
 
     def processes(self) -> list[int]:
         """Give the processes that work in the data directory: helpers, and what these have started."""
@@ -125,7 +125,7 @@ class Recovery:
         return not self.processes() and not os.path.lexists(self.place)
 
     def assert_all_is_over(self) -> None:
-        wait_until(self.is_over, timeout=10, message="the helper to end and to remove its directory")
+        wait_until(self.is_over, message="the helper to end and to remove its directory")
 
 
 def works_in(pid: int, directory: Path) -> bool:
