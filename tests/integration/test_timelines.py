@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Restores to points on six timelines, each compared row by row with a ledger that was kept outside the database.
 
-The history is written once for each version; every restore goes into a directory of its own beside it.
+The history is written once for each version; every restore goes into a directory of its own beside it. The gate has
+one of each kind, and draws a few of the others; all of them, on every version, belong to the soak.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from itertools import cycle, product
+from typing import Any
 
 import pytest
 
 from tests.support.history import SCENES, History, options
 from tests.support.ledger import Target, parse_lsn
 from tests.support.marks import once
+from tests.support.postgres import versions
 from tests.support.scenes import SHARED_NAME
 from tests.support.scratch import Scratch
+from tests.support.soak import FULL, Share
+
+# A history takes longer to write than many restores: whoever runs these tests should have one for each version.
+pytestmark = pytest.mark.xdist_group("history")
 
 SHAPES = (
     "changed",
@@ -37,6 +44,30 @@ POINTS = [
     (timeline, *kind, f"{SCENES[timeline][-1]} {shape}")
     for (timeline, kind), shape in zip(product(SCENES, KINDS), cycle(SHAPES), strict=False)
 ]
+# Going round by fives, nine of them have every shape, every timeline and every kind of target.
+NINE_POINTS = [POINTS[5 * number % len(POINTS)] for number in range(len(SHAPES))]
+LAST = [("time", True), ("time", False), ("xid", True), ("lsn", True)]
+BEFORE_A_FORK = [(timeline, *kind) for timeline in (2, 4, 6) for kind in LAST]
+AT_A_FORK = list(product([2, 5], ["parent", "child"], [True, False]))
+ON_EACH = [(timeline,) for timeline in SCENES]
+SHARED = [(1, "b"), (2, "c"), (3, "d"), (5, "f"), (6, "g")]
+BACKUPS = [("first", 1), ("second", 1), ("second", 5), ("stray", 2), ("third", 3), ("third", 6)]
+NEWEST = versions()[-1]
+SHARE = Share("timelines")
+DRAWN_VERSION = SHARE.of(versions(), 1)
+
+
+def spread(
+    names: str, everything: list[tuple[Any, ...]], one_of_each: list[tuple[Any, ...]], drawn: int = 1
+) -> pytest.MarkDecorator:
+    """Have the gate try one of each kind, on the newest version, and draw some more; the soak tries everything."""
+    kept = [] if FULL else [(NEWEST, *case) for case in one_of_each]
+    others = [
+        case for case in ((version, *rest) for version in DRAWN_VERSION for rest in everything) if case not in kept
+    ]
+    marked = [(case, ()) for case in kept] + [(case, pytest.mark.soak) for case in SHARE.of(others, drawn)]
+    cases = [pytest.param(*case, marks=marks, id=f"pg{'-'.join(map(str, case))}") for case, marks in marked]
+    return pytest.mark.parametrize(f"version, {names}", cases, indirect=["version"])
 
 
 @pytest.fixture
@@ -52,7 +83,7 @@ def check(history: History, scratch: Scratch, timeline: int, target: Target, lsn
     assert restored.backup == history.nearest_backup(timeline, lsn)
 
 
-@pytest.mark.parametrize(("timeline", "kind", "inclusive", "label"), POINTS)
+@spread("timeline, kind, inclusive, label", POINTS, NINE_POINTS, drawn=4)
 def test_a_point_on_a_timeline(
     history: History, scratch: Scratch, timeline: int, kind: str, inclusive: bool, label: str
 ) -> None:
@@ -60,14 +91,13 @@ def test_a_point_on_a_timeline(
     check(history, scratch, timeline, target, history.event(timeline, label).lsn)
 
 
-@pytest.mark.parametrize("timeline", SCENES)
+@spread("timeline", ON_EACH, [(4,)])
 def test_a_restore_point_with_quotes_in_its_name(history: History, scratch: Scratch, timeline: int) -> None:
     label = f"{SCENES[timeline][-1]} point"
     check(history, scratch, timeline, history.target(timeline, "name", label), history.event(timeline, label).lsn)
 
 
-@once
-@pytest.mark.parametrize(("timeline", "tag"), [(1, "b"), (2, "c"), (3, "d"), (5, "f"), (6, "g")])
+@spread("timeline, tag", SHARED, [(6, "g")])
 def test_a_name_that_every_timeline_has_is_the_last_one_on_the_path(
     history: History, scratch: Scratch, timeline: int, tag: str
 ) -> None:
@@ -90,9 +120,7 @@ def test_a_name_that_is_there_twice_is_settled_by_the_position_that_is_offered(
     assert restored.state.rows == path.state(kept).rows
 
 
-@once
-@pytest.mark.parametrize(("kind", "inclusive"), [("time", True), ("time", False), ("xid", True), ("lsn", True)])
-@pytest.mark.parametrize("timeline", [2, 4, 6])
+@spread("timeline, kind, inclusive", BEFORE_A_FORK, BEFORE_A_FORK[::5] + BEFORE_A_FORK[3:4], drawn=2)
 def test_the_last_transaction_before_a_fork(
     history: History, scratch: Scratch, timeline: int, kind: str, inclusive: bool
 ) -> None:
@@ -102,10 +130,7 @@ def test_the_last_transaction_before_a_fork(
     check(history, scratch, timeline, history.target(timeline, kind, str(last.label), inclusive), last.lsn)
 
 
-@once
-@pytest.mark.parametrize("inclusive", [True, False])
-@pytest.mark.parametrize("on", ["parent", "child"])
-@pytest.mark.parametrize("timeline", [2, 5])
+@spread("timeline, on, inclusive", AT_A_FORK, AT_A_FORK[:4])
 def test_the_position_of_a_fork(history: History, scratch: Scratch, timeline: int, on: str, inclusive: bool) -> None:
     """The same position is another moment on the branch that was left and on the one that was taken."""
     parent, _kept, begin = history.forks[timeline]
@@ -139,7 +164,7 @@ def test_a_point_within_a_backup_is_reached_from_the_one_before(history: History
     check(history, scratch, 1, history.target(1, kind, str(event.label)), event.lsn)
 
 
-@pytest.mark.parametrize("timeline", SCENES)
+@spread("timeline", ON_EACH, [(1,), (3,)])
 def test_all_of_a_timeline(history: History, scratch: Scratch, timeline: int) -> None:
     restored = scratch.restore(target="latest", target_timeline=str(timeline))
     assert restored.state == history.state(timeline, Target("latest", None))
@@ -152,23 +177,20 @@ def test_latest_is_the_end_of_the_latest_timeline(history: History, scratch: Scr
     assert restored.backup == "third"
 
 
-@once
-@pytest.mark.parametrize(
-    ("label", "timeline"), [("first", 1), ("second", 1), ("second", 5), ("stray", 2), ("third", 3), ("third", 6)]
-)
+@spread("label, timeline", BACKUPS, [("second", 5), ("third", 3)])
 def test_immediate_is_the_end_of_the_backup(history: History, scratch: Scratch, label: str, timeline: int) -> None:
     restored = scratch.restore(target="immediate", backup_label=label, target_timeline=str(timeline))
     path, stop = history.paths[timeline], parse_lsn(history.backups[label]["stop_lsn"])
     assert restored.state.rows == path.state(sum(event.lsn < stop for event in path.events)).rows
 
 
-@once
-@pytest.mark.parametrize(("label", "timeline"), [("first", 1), ("stray", 2), ("third", 3)])
+@spread("label, timeline", [("first", 1), ("stray", 2), ("third", 3)], [("stray", 2)])
 def test_current_is_the_timeline_of_the_backup(history: History, scratch: Scratch, label: str, timeline: int) -> None:
     restored = scratch.restore(target="latest", backup_label=label, target_timeline="current")
     assert restored.state == history.state(timeline, Target("latest", None))
 
 
+@once
 def test_a_moment_on_an_abandoned_branch_is_that_moment_on_the_latest_path(history: History, scratch: Scratch) -> None:
     """At that moment timeline 4 was being written; on the way to 6 nothing happened then."""
     target = history.target(4, "time", "e last")
@@ -184,6 +206,7 @@ def test_an_earlier_backup_may_be_asked_for(history: History, scratch: Scratch) 
     assert (restored.backup, restored.state.rows) == ("first", history.state(6, target).rows)
 
 
+@once
 def test_a_prepared_transaction_still_waits_after_the_promotion(history: History, scratch: Scratch) -> None:
     target = history.target(5, "xid", "f while prepared")
     restored = scratch.restore(promote=True, **options(target), target_timeline="5")
@@ -191,6 +214,7 @@ def test_a_prepared_transaction_still_waits_after_the_promotion(history: History
     assert restored.state.prepared == {"f's"}
 
 
+@once
 def test_the_windows_end_with_the_last_transaction_of_each_timeline(history: History) -> None:
     """A timeline that another one goes on from at its very end has no window of its own."""
     found = {window["timeline"]: window["until"] for window in history.subject.run("backup_info")["windows"]}
