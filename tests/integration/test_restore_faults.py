@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.killing import can_start, run_and_kill
+from tests.support.marks import soak
 from tests.support.modules import Modules
 from tests.support.mounts import mounted
 from tests.support.postgres import Cluster
@@ -21,6 +22,7 @@ from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
+from tests.support.soak import Share
 
 COUNT = "SELECT count(*) FROM ledger"
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
@@ -144,22 +146,25 @@ def test_another_server_on_the_port_is_told_apart(backed_up: tuple[Recoverable, 
         assert "another cluster answers there" in message
 
 
-def test_a_restore_killed_at_any_change_converges(backed_up: tuple[Recoverable, str], modules: Modules) -> None:
+@soak
+def test_a_restore_killed_at_any_change_converges(
+    backed_up: tuple[Recoverable, str], modules: Modules, share: Share
+) -> None:
     """Killed after each change of a name, first while staging, then while switching; then everything is run again."""
     subject, moment = backed_up
     options = {**subject.options, "program": subject.program, "target_time": moment}
-    kills = 0
-    while run_and_kill(modules, "pitr_restore", kills + 1, **options, state="staged") is None:
+    kills, points, steps = 0, share.points(3), share.steps(2)
+    while run_and_kill(modules, "pitr_restore", next(points), **options, state="staged") is None:
         kills += 1
         assert subject.cluster.value(COUNT) == 150
-    assert kills > 5
+    assert kills > share.length(5, 0)
     subject.run("postgres_server", state="stopped")
     switches = 0
-    while run_and_kill(modules, "pitr_restore", 1, **options, state="restored") is None:
+    while run_and_kill(modules, "pitr_restore", next(steps), **options, state="restored") is None:
         switches += 1
         assert switches < 20, "killed after each change, the switch does not come to an end"
         assert stage(subject, moment)["changed"] is False
-    assert switches >= 3
+    assert switches >= share.length(3, 1)
     assert can_start(subject.cluster.data_directory)
     subject.run("postgres_server", state="started")
     subject.wait_for_target()
@@ -167,28 +172,29 @@ def test_a_restore_killed_at_any_change_converges(backed_up: tuple[Recoverable, 
     assert subject.cluster.value(COUNT) == 100
 
 
+@soak
 @pytest.mark.parametrize("reboot", [False, True])
 def test_a_restore_killed_after_any_step_or_inside_the_copy_converges(
-    backed_up: tuple[Recoverable, str], modules: Modules, reboot: bool
+    backed_up: tuple[Recoverable, str], modules: Modules, reboot: bool, share: Share
 ) -> None:
     """With and without the server, as when the machine goes down: nothing of an unfinished copy is ever used."""
     subject, moment = backed_up
     options = {**subject.options, "program": subject.program, "target_time": moment}
-    for what, at in (("byte", 1), ("byte", 3_000_000), ("byte", 20_000_000)):
-        assert run_and_kill(modules, "pitr_restore", at, what, **options, state="staged") is None
+    for at in share.of([1, 3_000_000, 20_000_000], 1):
+        assert run_and_kill(modules, "pitr_restore", at, "byte", **options, state="staged") is None
         again(subject, reboot)
         assert "holds no complete staging" in subject.fail(
             "pitr_restore", state="restored", program=subject.program, target_time=moment
         )
-    steps = 0
-    while run_and_kill(modules, "pitr_restore", steps + 1, "step", **options, state="staged") is None:
+    steps, points = 0, share.points(3)
+    while run_and_kill(modules, "pitr_restore", next(points), "step", **options, state="staged") is None:
         steps += 1
         again(subject, reboot)
         assert steps < 20, "killed after each step, the staging does not come to an end"
-    assert steps >= 5
+    assert steps >= share.length(5, 1)
     subject.run("postgres_server", state="stopped")
-    switches = 0
-    while run_and_kill(modules, "pitr_restore", switches + 1, "step", **options, state="restored") is None:
+    switches, points = 0, share.points(3)
+    while run_and_kill(modules, "pitr_restore", next(points), "step", **options, state="restored") is None:
         switches += 1
         assert switches < 20, "killed after each step, the switch does not come to an end"
     subject.run("postgres_server", state="started")
@@ -426,7 +432,10 @@ def previous_starts(subject: Recoverable, previous: Path) -> None:
     subject.run("postgres_server", state="stopped", data_directory=previous)
 
 
-def test_a_data_directory_that_is_a_mount_point_is_restored_inside(recoverable: Recoverable, sandbox: Sandbox) -> None:
+@soak
+def test_a_data_directory_that_is_a_mount_point_is_restored_inside(
+    recoverable: Recoverable, sandbox: Sandbox, share: Share
+) -> None:
     """The mount point stays; killed after each change, the exchange of its entries comes to its end."""
     subject, cluster = recoverable, recoverable.cluster
     cluster.stop()
@@ -441,11 +450,11 @@ def test_a_data_directory_that_is_a_mount_point_is_restored_inside(recoverable: 
         stage(subject, moment)
         subject.run("postgres_server", state="stopped")
         options = {**subject.options, "program": subject.program, "target_time": moment, "state": "restored"}
-        kills = 0
-        while run_and_kill(subject.modules, "pitr_restore", 3, **options) is None:
+        kills, steps = 0, share.steps(8)
+        while run_and_kill(subject.modules, "pitr_restore", next(steps), **options) is None:
             kills += 1
-            assert kills < 60, "killed after each third change, the exchange does not come to an end"
-        assert kills > 10
+            assert kills < 200, "killed after each change, the exchange does not come to an end"
+        assert kills > share.length(30, 1)
         subject.run("postgres_server", state="started")
         subject.wait_for_target()
         subject.run("recovery", state="promoted")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.killing import run_and_kill
+from tests.support.marks import soak
 from tests.support.modules import Modules
 from tests.support.mounts import mounted
 from tests.support.postgres import Cluster
@@ -20,6 +21,7 @@ from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
+from tests.support.soak import Share
 
 COUNT = "SELECT count(*) FROM ledger"
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
@@ -230,22 +232,23 @@ def test_a_rollback_killed_at_any_change_goes_on_where_it_was(story: Story, modu
     story.check(150)
 
 
-def test_a_switch_killed_at_any_change_can_be_rolled_back(story: Story, modules: Modules) -> None:
+@soak
+def test_a_switch_killed_at_any_change_can_be_rolled_back(story: Story, modules: Modules, share: Share) -> None:
     """Between the two renames, and before the control file is in place, there is a way back as well."""
     story.stop()
     before = tree(story.data)
     target = {"program": story.subject.program, "target_time": story.moment}
     options = {**story.subject.options, **target, "state": "restored"}
     story.subject.run("pitr_restore", state="staged", **target)
-    kills = 0
-    while run_and_kill(modules, "pitr_restore", kills + 1, **options) is None:
+    kills, points = 0, share.points(2)
+    while run_and_kill(modules, "pitr_restore", next(points), **options) is None:
         kills += 1
         assert kills < 20, "the switch does not come to an end"
         if tree(story.data) != before:
             story.roll_back()
         assert tree(story.data) == before
         assert stage_and_check(story, target)
-    assert kills >= 4
+    assert kills >= share.length(4, 1)
     story.recover()
     assert story.cluster.value(COUNT) == 100
 
@@ -325,27 +328,29 @@ def in_mount_point(recoverable: Recoverable, sandbox: Sandbox) -> Iterator[Story
         story.stop()
 
 
-def test_a_mount_point_gets_its_entries_back(in_mount_point: Story) -> None:
-    """Killed after each third change, the exchange of the entries comes to its end."""
+@soak
+def test_a_mount_point_gets_its_entries_back(in_mount_point: Story, share: Share) -> None:
+    """Killed after each change, the exchange of the entries comes to its end."""
     story = in_mount_point
     before = picture(story)
     story.put(story.moment)
     story.recover()
     assert story.cluster.value(COUNT) == 100
     story.stop()
-    assert killed_again_and_again(story, every=3) > 10
+    assert killed_again_and_again(story, share.steps(8)) > share.length(30, 1)
     assert picture(story) == before
     assert not story.roll_back()["changed"]
     story.check(150)
 
 
-def test_a_switch_in_a_mount_point_can_be_rolled_back_half_way(in_mount_point: Story) -> None:
+@soak
+def test_a_switch_in_a_mount_point_can_be_rolled_back_half_way(in_mount_point: Story, share: Share) -> None:
     story = in_mount_point
     target = {"program": story.subject.program, "target_time": story.middle}
     story.subject.run("pitr_restore", state="staged", **target)
     before = picture(story)
     options = {**story.subject.options, **target, "state": "restored"}
-    for at in (5, 12, 30):
+    for at in share.of(range(1, 31), 2):
         assert run_and_kill(story.subject.modules, "pitr_restore", at, **options) is None
         story.roll_back()
         assert picture(story) == before
@@ -369,13 +374,13 @@ def test_another_restore_after_a_half_done_exchange_still_knows_the_way_back(in_
     story.check(150)
 
 
-def killed_again_and_again(story: Story, every: int) -> int:
+def killed_again_and_again(story: Story, steps: Iterator[int]) -> int:
     """Kill a rollback after some changes, and run it again until it is done; return how often that was."""
     options = {**story.subject.options, "state": "rolled_back"}
     kills = 0
-    while run_and_kill(story.subject.modules, "pitr_restore", every, **options) is None:
+    while run_and_kill(story.subject.modules, "pitr_restore", next(steps), **options) is None:
         kills += 1
-        assert kills < 60, "the rollback does not come to an end"
+        assert kills < 200, "the rollback does not come to an end"
     return kills
 
 

@@ -26,10 +26,12 @@ from tests.support.clones import (
     settings_of_a_clone,
     source_of_clones,
 )
+from tests.support.marks import soak
 from tests.support.modules import Modules
 from tests.support.postgres import SETTINGS, versions
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
+from tests.support.soak import Share
 from tests.support.waiting import wait_until
 
 
@@ -219,16 +221,17 @@ def detach_and_kill_in_pg_resetwal(clone: Clone, moment: str) -> None:
     assert killed.returncode == -signal.SIGKILL
 
 
-def test_detaching_that_is_killed_anywhere_is_gone_on_with(clone: Clone) -> None:
+@soak
+def test_detaching_that_is_killed_anywhere_is_gone_on_with(clone: Clone, share: Share) -> None:
     clone.clone()
     clone.run("postgres_server", state="stopped")
     kept = clone.cluster.home / "kept"
     clone.sandbox.run(["cp", "-a", clone.cluster.data_directory, kept])
-    for moment in (1, 2, 3):  # the record, the history file's mark, the control file
+    for moment in share.of([1, 2, 3], 1):  # the record, the history file's mark, the control file
         ended = killing.run_and_kill(clone.modules, "pitr_restore", moment, **clone.options, state="detached")
         assert ended is None
         go_on(clone, kept)
-    for part in ("emptied", "half", "done"):
+    for part in share.of(["emptied", "half", "done"], 1):
         detach_and_kill_in_pg_resetwal(clone, part)
         go_on(clone, kept)
 
