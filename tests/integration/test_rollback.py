@@ -350,9 +350,11 @@ def test_a_switch_in_a_mount_point_can_be_rolled_back_half_way(in_mount_point: S
     story.subject.run("pitr_restore", state="staged", **target)
     before = picture(story)
     options = {**story.subject.options, **target, "state": "restored"}
-    for at in share.of(range(1, 31), 2):
+    first = share.random.randint(1, 5)
+    for at in share.of(range(first, 31, 5), 2):  # what each sets aside fills the file system, which has room for nine
         assert run_and_kill(story.subject.modules, "pitr_restore", at, **options) is None
-        story.roll_back()
+        if picture(story) != before:
+            story.roll_back()
         assert picture(story) == before
         story.subject.run("pitr_restore", state="staged", **target)
     story.check(150)
