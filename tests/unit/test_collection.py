@@ -15,7 +15,12 @@ from tests.gates.setup import ROOT
 HEADER = Path(__file__).read_text().splitlines()[:3]
 MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py"))
 DIRECT = re.findall(r"(?m)^[\w.-]+", (ROOT / "requirements-dev.in").read_text())
-PINNED = [line for line in (ROOT / "requirements-dev.txt").read_text().splitlines() if not line.startswith("#")]
+PINNED = [
+    line
+    for name in ("requirements-dev.txt", "requirements-servers.txt")
+    for line in (ROOT / name).read_text().splitlines()
+    if not line.startswith("#")
+]
 
 
 def test_action_group_lists_every_module() -> None:
