@@ -56,7 +56,7 @@ sanity: setup ## ansible-test sanity, on a clean copy
 .PHONY: unit integration
 unit: setup ## unit tests: two minutes, no server
 	$(PYTEST) --numprocesses=auto -m 'not soak' tests/unit $(PYTEST_ARGS)
-integration: setup ## integration tests: real PostgreSQL 17 and 18 servers
+integration: setup ## integration tests: real PostgreSQL servers, 18 and some 14, 16, 17
 	$(PYTEST) --numprocesses=auto --dist=loadgroup -m 'not soak' tests/integration $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.

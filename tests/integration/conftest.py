@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures for tests against real servers: each test gets a cluster of its own, once for each PostgreSQL version."""
+"""Fixtures for tests against real servers: each test gets a cluster of its own, of the newest PostgreSQL."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def sandbox() -> Iterator[Sandbox]:
         yield created
 
 
-@pytest.fixture(params=versions(), ids=lambda version: f"pg{version}")
+@pytest.fixture(scope="module", params=versions(), ids=lambda version: f"pg{version}")
 def version(request: pytest.FixtureRequest) -> str:
-    """Return the PostgreSQL version under test; a test that uses it runs once for each."""
+    """Return the PostgreSQL version under test: the newest, unless a mark of tests.support.marks names others."""
     return str(request.param)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.marks import once
+from tests.support.marks import every_version
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
@@ -64,6 +64,7 @@ def planned(fresh: Recoverable, **options: object) -> dict[str, Any]:
     return result
 
 
+@every_version
 def test_archiving_is_enabled_from_nothing(fresh: Recoverable) -> None:
     cluster, options = fresh.cluster, {"program": fresh.program}
     expected = planned(fresh, **options)
@@ -169,7 +170,6 @@ def test_a_program_that_cannot_be_started_is_noticed_and_repaired(recoverable: R
         assert not verify(recoverable)["changed"]
 
 
-@once
 def test_a_cluster_that_was_made_without_a_locale_is_like_any_other(recoverable: Recoverable) -> None:
     recoverable.cluster.sql("CREATE DATABASE plain ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
     done = verify(recoverable, login_db="plain")
@@ -177,7 +177,6 @@ def test_a_cluster_that_was_made_without_a_locale_is_like_any_other(recoverable:
     assert done["verified_segment"]
 
 
-@once
 def test_an_archive_that_cannot_be_written_is_explained_in_the_programs_own_words(recoverable: Recoverable) -> None:
     repository = recoverable.repository
     [directory] = recoverable.wal.glob("0*")

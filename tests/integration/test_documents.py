@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.documents import commands
 from tests.support.playbooks import Playbooks, Run
-from tests.support.postgres import Cluster, versions
+from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox
 
 NOW = """SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -62,10 +62,10 @@ class Reader:
         return self.run(*arguments).output
 
 
-@pytest.fixture(params=versions()[-1:], ids=lambda version: f"pg{version}")
-def reader(request: pytest.FixtureRequest, sandbox: Sandbox, playbooks: Playbooks) -> Iterator[Reader]:
+@pytest.fixture
+def reader(sandbox: Sandbox, version: str, playbooks: Playbooks) -> Iterator[Reader]:
     """Provide a reader with nothing set up."""
-    with sandbox.cluster(request.param, "db1") as original, Cluster(sandbox, request.param, "db1-copy") as copy:
+    with sandbox.cluster(version, "db1") as original, Cluster(sandbox, version, "db1-copy") as copy:
         sandbox.directory(copy.socket_directory)
         yield Reader(original, copy, playbooks)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.marks import once
+from tests.support.marks import since
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
@@ -97,6 +97,7 @@ def drifted(sandbox: Sandbox, cluster: Cluster, modules: Modules) -> Drifted:
     return subject
 
 
+@since(15)  # archive_library
 def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drifted) -> None:
     cluster = drifted.cluster
     extra = drifted.sandbox.directory(cluster.data_directory / "conf.d")
@@ -137,6 +138,7 @@ def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drif
     assert former.endswith(f'"%p"  (from {drifted.place_of("archive_command")})')
 
 
+@since(15)
 def test_a_library_takes_the_place_of_a_command_if_it_is_there(drifted: Drifted) -> None:
     drifted.cluster.sql(f"ALTER SYSTEM SET archive_command = '{COMMAND}'")
     drifted.reload()
@@ -280,7 +282,7 @@ def summarize(cluster: Cluster) -> None:
     cluster.sql("SELECT pg_reload_conf()")
 
 
-@once
+@since(17)  # summarize_wal
 @pytest.mark.parametrize(("depend", "kept"), [(use_a_slot, "10"), (summarize, "0")])
 def test_what_depends_on_the_wal_keeps_its_level(
     drifted: Drifted, depend: Callable[[Cluster], None], kept: str

@@ -20,15 +20,13 @@ import yaml
 
 from tests.support.history import History, options, slim
 from tests.support.ledger import parse_lsn
-from tests.support.marks import once
+from tests.support.marks import every_version
 from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import CHECKOUT, Sandbox
 from tests.support.snapshots import tree
 from tests.support.waiting import wait_until
-
-pytestmark = once
 
 COUNT = "SELECT count(*) FROM ledger"
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
@@ -116,6 +114,7 @@ def test_a_recovery_that_ends_too_early_is_not_taken_for_the_end(subject: Recove
     undo(subject, 3)
 
 
+@every_version
 def test_a_failed_check_leaves_the_server_paused_until_one_is_met(subject: Recoverable) -> None:
     moment, _segment = write(subject)
     switch_over(subject, target_time=moment)

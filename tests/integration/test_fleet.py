@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 
 from tests.support.playbooks import Playbooks, Run, tasks
-from tests.support.postgres import Cluster, versions
+from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_until
 
-VERSION = versions()[-1]
 NAMES = ("berlin", "lagos", "quito")
 DOWN_OR_UP = re.compile(r"(?m)^(\S+ \S+) .*(received fast shutdown request|ready to accept (?:read-only )?connections)")
 BROKEN = "shared_preload_libraries = 'no_such_library'\n"
@@ -56,16 +55,16 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(sandbox: Sandbox, playbooks: Playbooks) -> Iterator[Fleet]:
+def fleet(sandbox: Sandbox, version: str, playbooks: Playbooks) -> Iterator[Fleet]:
     """Provide clusters that nothing has been done to."""
     ssh = sandbox.controller / "ssh"
     ssh.write_text("#!/bin/sh\necho 'No route to host' >&2\nexit 255\n", encoding="utf-8")
     ssh.chmod(0o755)
     unreachable = {"ansible_connection": "ssh", "ansible_ssh_executable": str(ssh)}
     with ExitStack() as stack:
-        clusters = [stack.enter_context(sandbox.cluster(VERSION, name)) for name in NAMES]
+        clusters = [stack.enter_context(sandbox.cluster(version, name)) for name in NAMES]
         standby = stack.enter_context(sandbox.standby(clusters[0], "standby"))
-        yield Fleet(playbooks, clusters, standby, Cluster(sandbox, VERSION, "atlantis"), unreachable)
+        yield Fleet(playbooks, clusters, standby, Cluster(sandbox, version, "atlantis"), unreachable)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +90,9 @@ def set_up(fleet: Fleet, broken: object) -> Run:
 
 
 @pytest.fixture(scope="module")
-def extended(fleet: Fleet, sandbox: Sandbox, set_up: Run) -> Iterator[Run]:
+def extended(fleet: Fleet, sandbox: Sandbox, version: str, set_up: Run) -> Iterator[Run]:
     """Set up archiving again, with one more cluster."""
-    with sandbox.cluster(VERSION, "sydney") as newcomer:
+    with sandbox.cluster(version, "sydney") as newcomer:
         yield fleet.run("setup_archiving", *fleet.clusters, fleet.standby, newcomer)
 
 

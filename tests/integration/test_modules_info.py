@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.marks import once
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
@@ -42,7 +41,6 @@ def lay_out(subject: Recoverable, path: Path, **parameters: object) -> dict[str,
     return subject.run("backup_repository", path=path, separate_filesystem="ignore", diff=True, **parameters)
 
 
-@once
 def test_a_repository_is_laid_out_once_and_its_modes_are_repaired(subject: Recoverable) -> None:
     place = subject.sandbox.directory(subject.cluster.home / """O'Neil's "archive" 100%""")
     path = place / "the repository"
@@ -78,7 +76,6 @@ def test_a_repository_is_laid_out_once_and_its_modes_are_repaired(subject: Recov
     assert not lay_out(subject, path)["changed"], "with the data gone, the repository knows whose it is"
 
 
-@once
 def test_what_is_no_repository_of_this_cluster_is_refused(subject: Recoverable, sandbox: Sandbox) -> None:
     path = sandbox.directory(subject.repository)
     foreign = sandbox.directory(path / "photographs")

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.playbooks import Playbooks, Run, tasks
-from tests.support.postgres import Cluster, versions
+from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import settings, tree
 from tests.support.waiting import wait_until
@@ -101,10 +101,10 @@ class Restored(Stage):
     found: str
 
 
-@pytest.fixture(scope="module", params=versions(), ids=lambda version: f"pg{version}")
-def life(request: pytest.FixtureRequest, sandbox: Sandbox, playbooks: Playbooks) -> Iterator[Life]:
+@pytest.fixture(scope="module")
+def life(sandbox: Sandbox, version: str, playbooks: Playbooks) -> Iterator[Life]:
     """Provide a cluster that nothing has been done to."""
-    with sandbox.cluster(request.param, "life") as cluster:
+    with sandbox.cluster(version, "life") as cluster:
         yield Life(cluster, playbooks)
 
 
@@ -339,8 +339,8 @@ def test_archiving_is_still_set_up_after_all_that(life: Life, paused: Restored) 
     assert life.run("setup_archiving").changed_tasks == []
 
 
-def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks: Playbooks) -> None:
-    with sandbox.cluster(versions()[-1], "patient") as cluster:
+def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, version: str, playbooks: Playbooks) -> None:
+    with sandbox.cluster(version, "patient") as cluster:
         patient = playbooks.inventory(cluster, variables={"wal_archiving_restart": False})
         pid = cluster.pid
         run = playbooks.run("setup_archiving", patient, expected=2)
@@ -351,8 +351,10 @@ def test_a_restart_that_is_not_allowed_is_asked_for(sandbox: Sandbox, playbooks:
         assert playbooks.run("setup_archiving", patient).changed_tasks == []
 
 
-def test_archiving_is_switched_off_and_the_repository_left_alone(sandbox: Sandbox, playbooks: Playbooks) -> None:
-    with sandbox.cluster(versions()[-1], "tired") as cluster:
+def test_archiving_is_switched_off_and_the_repository_left_alone(
+    sandbox: Sandbox, version: str, playbooks: Playbooks
+) -> None:
+    with sandbox.cluster(version, "tired") as cluster:
         inventory = playbooks.inventory(cluster, variables={"wal_archiving_timeout": 3600})
         before = settings(cluster)
         playbooks.run("setup_archiving", inventory)
@@ -364,8 +366,10 @@ def test_archiving_is_switched_off_and_the_repository_left_alone(sandbox: Sandbo
         assert tree(cluster.home / "repository").items() >= archived.items()
 
 
-def test_root_creates_a_repository_only_where_the_owner_cannot(sandbox: Sandbox, playbooks: Playbooks) -> None:
-    with sandbox.cluster(versions()[-1], "guest") as cluster:
+def test_root_creates_a_repository_only_where_the_owner_cannot(
+    sandbox: Sandbox, version: str, playbooks: Playbooks
+) -> None:
+    with sandbox.cluster(version, "guest") as cluster:
         repository = sandbox.root / "shared"
         inventory = playbooks.inventory(cluster)
         text = inventory.read_text(encoding="utf-8")

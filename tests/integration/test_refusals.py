@@ -20,14 +20,11 @@ import pytest
 
 from tests.support.history import History, options
 from tests.support.ledger import Target, format_lsn
-from tests.support.marks import once
 from tests.support.mounts import mounted
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.scenes import SHARED_NAME
 from tests.support.snapshots import Entry, tree
-
-pytestmark = once
 
 ASKED = Callable[[History], dict[str, Any]]
 SAID = Callable[[History], list[str]]

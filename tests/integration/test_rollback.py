@@ -118,10 +118,11 @@ def test_a_promoted_restore_is_undone_to_the_byte(story: Story) -> None:
 
 def test_what_is_left_of_a_destroyed_cluster_is_put_back_to_the_byte(story: Story) -> None:
     """The server was killed and half of its files deleted; nothing of what is left is lost by trying a restore."""
+    database = str(story.cluster.value("SELECT oid FROM pg_database WHERE datname = 'postgres'"))
     story.cluster.kill()
     for part in ("global", "pg_xact"):
         shutil.rmtree(story.data / part)
-    (story.data / "base" / "5").rename(story.data / "base" / "not a database")
+    (story.data / "base" / database).rename(story.data / "base" / "not a database")
     before = tree(story.data)
     story.put(story.moment, force=True)
     story.recover()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.support import processes
+from tests.support.marks import every_version
 from tests.support.playbooks import PlaybookFailure, Playbooks
 from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox, remove
@@ -29,6 +30,7 @@ def test_the_interpreter_can_stand_in_a_shebang(sandbox: Sandbox) -> None:
     assert sandbox.run([program]).stdout == "ran\n"
 
 
+@every_version
 def test_a_cluster_has_the_version_asked_for_and_a_space_in_its_path(cluster: Cluster, version: str) -> None:
     assert cluster.value("SELECT current_setting('server_version_num')::int / 10000") == int(version)
     assert cluster.value("SELECT current_setting('data_directory')") == str(cluster.data_directory)

