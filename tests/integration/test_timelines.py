@@ -24,9 +24,6 @@ from tests.support.scenes import SHARED_NAME
 from tests.support.scratch import Scratch
 from tests.support.soak import FULL, Share
 
-# A history takes longer to write than many restores: whoever runs these tests should have one for each version.
-pytestmark = pytest.mark.xdist_group("history")
-
 SHAPES = (
     "changed",
     "between",
