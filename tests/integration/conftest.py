@@ -22,6 +22,7 @@ from tests.support.sandbox import Sandbox
 SHARED = ("history", "life", "fleet", "source", "settled")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share something in one process; each of the others goes to whichever process is free."""
     for item in items:
