@@ -81,7 +81,7 @@ def test_the_guide_to_restoring(reader: Reader) -> None:
     reader.type(point)  # while there is one history only
     assert reader.original.value(COUNT) == 30
     reader.type(paused)
-    assert reader.type(look) == "20\n"
+    assert int(reader.type(look)) == 20
     second = " ".join(reader.type(again).split())
     assert (reader.original.value(COUNT), reader.original.value(IN_RECOVERY)) == (10, True)
     assert "that was an attempt, and pitr_rollback.yml puts back what was there before it" in second
@@ -103,7 +103,7 @@ def test_the_worst_day(reader: Reader) -> None:
     assert "yes" in reader.type(asked)
     reader.type(planned)
     reader.type(restored)
-    assert reader.type(look) == "20\n"
+    assert int(reader.type(look)) == 20
     reader.type(undone)
     assert (reader.original.value(COUNT), reader.original.value(IN_RECOVERY)) == (40, False)
     reader.type(restored)
