@@ -1,10 +1,10 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run `ansible-test sanity` on a clean copy of the checkout.
+"""Run `ansible-test sanity` of the oldest and of the newest ansible-core that a Python here can run, side by side.
 
 ansible-test wants to stand in `.../ansible_collections/pgark/postgres`, dislikes links, and looks at whatever lies
-about. So it gets a copy of the files that belong to the project, and a home directory of its own, in which its
+about. So each gets a copy of the files that belong to the project, and a home directory of its own, in which its
 virtual environments stay from run to run and the user's home stays untouched.
 """
 
@@ -18,64 +18,164 @@ import shutil
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 
+from tests.gates.environments import CONTROLLERS, find_interpreter, make_controller, oldest_and_newest
 from tests.gates.project import project_files
-from tests.gates.setup import BUILD, ROOT, VENV, locked
+from tests.gates.setup import BUILD, ROOT, locked
 
-HOME = BUILD / "sanity/home"
-COPY = BUILD / "sanity/ansible_collections/pgark/postgres"
-CONTROLLER_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PLACE = BUILD / "sanity"
 # The oldest Python of the managed hosts. Modules must compile and import there; the other tests do not depend on it.
-OLDEST_PYTHON = "3.9"
+OLDEST_PYTHON = range(9, 10)
+OLD_TESTS = ("--test", "compile", "--test", "import")
 SKIPPED = ("pslint",)  # needs PowerShell, and looks at PowerShell only: there is none here
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of ansible-test ended."""
+
+    title: str
+    passed: bool
+    output: str
+    seconds: float
+
+
 def main() -> int:
-    """Run all tests with the controller's Python, and those about old Pythons with the oldest if it is here."""
-    with locked(BUILD / "sanity.lock"):
-        copy_project()
-        prepare_home()
-        skips = [word for name in SKIPPED for word in ("--skip-test", name)]
-        status = ansible_test("--python", CONTROLLER_PYTHON, *skips)
-        if runs(f"python{OLDEST_PYTHON}"):
-            status |= ansible_test("--python", OLDEST_PYTHON, "--test", "compile", "--test", "import")
-        else:
-            say(f"no python{OLDEST_PYTHON} here: compile and import ran on {CONTROLLER_PYTHON} only")
-    return status
+    """Run all tests with both releases, and those about old Pythons with the oldest Python if it is here."""
+    PLACE.mkdir(parents=True, exist_ok=True)
+    releases = oldest_and_newest()
+    say(f"ansible-core {' and '.join(releases)}, side by side; each is shown when it has ended")
+    outcomes = []
+    with locked(PLACE / "lock"), ThreadPoolExecutor() as threads:
+        for running in as_completed([threads.submit(run, release) for release in releases]):
+            for outcome in running.result():
+                say(f"{outcome.title}\n{outcome.output.rstrip()}")
+                outcomes.append(outcome)
+    for outcome in outcomes:
+        say(f"{'passed' if outcome.passed else 'FAILED'} in {outcome.seconds:.0f} s: {outcome.title}")
+    missing = not_tried(releases[-1])
+    if missing:
+        say(f"NOT TRIED, since there is no Python for it here: {', '.join(missing)}")
+    return 0 if all(outcome.passed for outcome in outcomes) else 1
 
 
-def copy_project() -> None:
-    """Make the copy anew."""
-    shutil.rmtree(COPY, ignore_errors=True)
+def not_tried(newest: str) -> list[str]:
+    """Return what this machine has no Python for."""
+    known = list(CONTROLLERS)
+    cores = [f"ansible-core {release}" for release in known[known.index(newest) + 1 :]]
+    return cores if find_interpreter(OLDEST_PYTHON) else [*cores, f"modules on Python 3.{OLDEST_PYTHON[0]}"]
+
+
+def run(release: str) -> list[Outcome]:
+    """Run one release's tests; the oldest release has the old Python to look at, too."""
+    controller = Controller(release, make_controller(release))
+    controller.prepare()
+    skips = [word for name in SKIPPED for word in ("--skip-test", name)]
+    outcomes = [controller.ansible_test(controller.python, *skips)]
+    if release == next(iter(CONTROLLERS)) and find_interpreter(OLDEST_PYTHON):
+        outcomes.append(controller.ansible_test(f"3.{OLDEST_PYTHON[0]}", *OLD_TESTS))
+    return outcomes
+
+
+@dataclass(frozen=True)
+class Controller:
+    """A release of ansible-core in its virtual environment, and where its ansible-test works."""
+
+    release: str
+    environment: Path
+
+    @property
+    def home(self) -> Path:
+        """Return its home directory."""
+        return PLACE / self.release / "home"
+
+    @property
+    def copy(self) -> Path:
+        """Return where its copy of the project is."""
+        return PLACE / self.release / "ansible_collections/pgark/postgres"
+
+    @property
+    def packages(self) -> Path:
+        """Return where its Python's packages are."""
+        return next(self.environment.glob("lib/python3.*/site-packages"))
+
+    @property
+    def python(self) -> str:
+        """Return the version of its Python, such as 3.13."""
+        return self.packages.parent.name.removeprefix("python")
+
+    @property
+    def version(self) -> str:
+        """Return the version of its ansible-core, such as 2.21.5."""
+        return next(self.packages.glob("ansible_core-*.dist-info")).name.split("-")[1].removesuffix(".dist")
+
+    def prepare(self) -> None:
+        """Make the copy anew, and give ansible-test what it wants to download and pip's settings."""
+        copy_project(self.copy)
+        cache = self.home / ".ansible/test/cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        source = self.packages / "ansible_test/_internal/python_requirements.py"
+        for version in wanted_pips(source.read_text()):
+            shutil.copy(Path(__file__).with_name("get_pip.py"), cache / f"get_pip_{version.replace('.', '_')}.py")
+        config = self.home / ".config/pip/pip.conf"
+        config.parent.mkdir(parents=True, exist_ok=True)
+        with config.open("w") as file:
+            pip_settings().write(file)
+
+    def ansible_test(self, python: str, *arguments: str) -> Outcome:
+        """Run ansible-test sanity in the copy."""
+        argv = [
+            str(self.environment / "bin/ansible-test"),
+            "sanity",
+            "--requirements",
+            "--color",
+            "no",
+            "--python",
+            python,
+        ]
+        start = time.monotonic()
+        done = subprocess.run(
+            [*argv, *arguments],
+            cwd=self.copy,
+            env=self._variables(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        title = (
+            f"ansible-core {self.version} on Python {self.python}, modules on Python {python}, {' '.join(arguments)}"
+        )
+        return Outcome(title, done.returncode == 0, done.stdout, time.monotonic() - start)
+
+    def _variables(self) -> dict[str, str]:
+        # The checkout's ansible.cfg is for running playbooks; ansible-test brings its own.
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GIT_"))}
+        old = find_interpreter(OLDEST_PYTHON)
+        # Where pyenv has it, what is on the PATH is a stand-in that does not work.
+        path = f"{old.parent}{os.pathsep}{kept['PATH']}" if old else kept["PATH"]
+        return kept | {"HOME": str(self.home), "XDG_CONFIG_HOME": str(self.home / ".config"), "PATH": path}
+
+
+def copy_project(place: Path) -> None:
+    """Copy the files that belong to the project to a place that has nothing else then."""
+    shutil.rmtree(place, ignore_errors=True)
     # Without a repository of its own, the copy would be a directory that the checkout's repository ignores.
-    subprocess.run(["git", "init", "--quiet", COPY], check=True)
+    subprocess.run(["git", "init", "--quiet", place], check=True)
     for name in project_files():
-        (COPY / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / name, COPY / name, follow_symlinks=False)
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, place / name, follow_symlinks=False)
 
 
-def prepare_home() -> None:
-    """Give ansible-test what it wants to download, and pip's settings, which it does not pass on."""
-    cache = HOME / ".ansible/test/cache"
-    cache.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(__file__).with_name("get_pip.py"), cache / f"get_pip_{wanted_pip().replace('.', '_')}.py")
-    config = HOME / ".config/pip/pip.conf"
-    config.parent.mkdir(parents=True, exist_ok=True)
-    with config.open("w") as file:
-        pip_settings().write(file)
-
-
-def wanted_pip() -> str:
-    """Return the version of pip that this ansible-test puts into its environments."""
-    spec = find_spec("ansible_test")
-    places = spec.submodule_search_locations if spec else None
-    source = Path(places[0], "_internal/python_requirements.py").read_text() if places else ""
-    found = re.search(r"pip='([0-9.]+)'", source)
+def wanted_pips(source: str) -> list[str]:
+    """Return the versions of pip that an ansible-test puts into its environments, by its source."""
+    found = re.findall(r"\bpip='([0-9.]+)'", source)
     if not found:
-        raise SystemExit("sanity | cannot tell which pip ansible-test wants; see wanted_pip()")
-    return found[1]
+        raise SystemExit("sanity | cannot tell which pip ansible-test wants; see wanted_pips()")
+    return found
 
 
 def pip_settings() -> configparser.RawConfigParser:
@@ -94,26 +194,8 @@ def pip_settings() -> configparser.RawConfigParser:
     return config
 
 
-def runs(program: str) -> bool:
-    """Tell whether a program is there and works: version managers leave stand-ins that do not."""
-    found = shutil.which(program)
-    return found is not None and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0
-
-
-def ansible_test(*arguments: str) -> int:
-    """Run ansible-test sanity in the copy; return its exit status."""
-    argv = [str(VENV / "bin/ansible-test"), "sanity", "--requirements", "--color", "no", *arguments]
-    # The checkout's ansible.cfg is for running playbooks; ansible-test brings its own.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "GIT_"))}
-    environment.update(HOME=str(HOME), XDG_CONFIG_HOME=str(HOME / ".config"))
-    start = time.monotonic()
-    status = subprocess.run(argv, cwd=COPY, env=environment, check=False).returncode
-    say(f"{'passed' if status == 0 else 'FAILED'} in {time.monotonic() - start:.0f} s: {' '.join(arguments)}")
-    return status
-
-
 def say(text: str) -> None:
-    """Print one line of progress."""
+    """Print a message."""
     print(f"sanity | {text}", flush=True)
 
 
