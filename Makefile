@@ -27,22 +27,26 @@ help: ## list the targets
 setup: ## make .venv and put the checkout on Ansible's collections path
 	@"$(PYTHON)" -B -m tests.gates.setup
 
-.PHONY: lint lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog
-lint: lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog ## all the linters below
+# A linter speaks only of what it found.
+quietly = @said=$$($(1) 2>&1) || { printf '%s\n' '$(1)' "$$said"; exit 1; }
+LINTERS := lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog
+.PHONY: lint $(LINTERS)
+lint: setup ## all the linters below, side by side
+	@$(MAKE) --no-print-directory --keep-going --jobs=$$(nproc) --output-sync=target $(LINTERS)
 lint-ruff: setup ## ruff: errors and style of Python
-	.venv/bin/ruff check .
+	$(call quietly,.venv/bin/ruff check .)
 lint-format: setup ## ruff: formatting of Python
-	.venv/bin/ruff format --check .
+	$(call quietly,.venv/bin/ruff format --check .)
 lint-mypy: setup ## mypy, strict: types of all but the tests themselves
-	.venv/bin/mypy
+	$(call quietly,.venv/bin/mypy)
 lint-python39: setup ## vermin: what runs on managed hosts runs on Python 3.9
-	.venv/bin/vermin --target=3.9- --violations --no-tips --quiet plugins roles
+	$(call quietly,.venv/bin/vermin --target=3.9- --violations --no-tips --quiet plugins roles)
 lint-yaml: setup ## yamllint
-	.venv/bin/yamllint --strict .
+	$(call quietly,.venv/bin/yamllint --strict .)
 lint-ansible: setup ## ansible-lint, profile production
-	ANSIBLE_INVENTORY=inventory.example.yml .venv/bin/ansible-lint --offline --strict --nocolor
+	$(call quietly,ANSIBLE_INVENTORY=inventory.example.yml .venv/bin/ansible-lint --offline --strict --nocolor)
 lint-changelog: setup ## antsibull-changelog: fragments and changelog
-	.venv/bin/antsibull-changelog lint
+	$(call quietly,.venv/bin/antsibull-changelog lint)
 
 .PHONY: format
 format: setup ## rewrite Python as ruff wants it
@@ -50,7 +54,7 @@ format: setup ## rewrite Python as ruff wants it
 	.venv/bin/ruff format .
 
 .PHONY: sanity
-sanity: setup ## ansible-test sanity, on a clean copy
+sanity: setup ## ansible-test sanity of the oldest and the newest ansible-core here, on clean copies
 	.venv/bin/python -m tests.gates.sanity
 
 .PHONY: unit integration
@@ -81,7 +85,9 @@ test: lint sanity unit integration ## everything above but the soak
 # One of them, and what to do with it: make molecule SCENARIO=pitr_restore STEP=converge
 SCENARIO ?=
 STEP ?= test
-.PHONY: molecule
+.PHONY: molecule molecule-images
+molecule-images: setup ## build what the hosts of molecule boot from, which molecule does otherwise
+	@.venv/bin/python -m tests.molecule --images
 molecule: setup ## whole hosts in containers: systemd, SSH, Debian's PostgreSQL 13, 15 and 17
 	@.venv/bin/python -m tests.molecule $(if $(SCENARIO),--scenario $(SCENARIO)) -- $(STEP)
 
