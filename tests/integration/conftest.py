@@ -24,14 +24,18 @@ SHARED = ("history", "life", "fleet", "source", "settled")
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share something in one process; each of the others goes to whichever process is free."""
+    """Keep the tests that share something in one process, and begin with those of playbooks, which take longest."""
     for item in items:
-        names = getattr(item, "fixturenames", ())
-        for name in set(SHARED).intersection(names):
+        for name in sorted(_fixtures(item).intersection(SHARED)):
             values = getattr(item, "callspec", None)
-            value = str(values.params.get(name, values.params.get("version"))) if values else ""
+            value = str(values.params.get("version")) if values else ""
             place = "" if name == "history" else item.path.name
             item.add_marker(pytest.mark.xdist_group(f"{name} {place} {value}"))
+    items.sort(key=lambda item: "playbooks" not in _fixtures(item))
+
+
+def _fixtures(item: pytest.Item) -> set[str]:
+    return set(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,9 @@ class Sandbox:
         key = (*self._entrance, *sorted(chosen.items()))
         if key not in self._fork_servers:
             address = self.home / f"forks-{len(self._fork_servers)}"
-            self._fork_servers[key] = ForkServer(lambda words: self._start([self.python, *words], chosen), address)
+            # It has no mark, for it is no process that somebody has left behind.
+            own = {name: value for name, value in chosen.items() if name != MARK}
+            self._fork_servers[key] = ForkServer(lambda words: self._start([self.python, *words], own), address)
         return self._fork_servers[key].run(
             arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120
         )
