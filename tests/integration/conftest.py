@@ -27,11 +27,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share something in one process, and begin with those of playbooks, which take longest."""
     for item in items:
         for name in sorted(_fixtures(item).intersection(SHARED)):
-            values = getattr(item, "callspec", None)
-            value = str(values.params.get("version")) if values else ""
             place = "" if name == "history" else item.path.name
-            item.add_marker(pytest.mark.xdist_group(f"{name} {place} {value}"))
+            item.add_marker(pytest.mark.xdist_group(f"{name} {place} {_version(item)}"))
     items.sort(key=lambda item: "playbooks" not in _fixtures(item))
+
+
+def _version(item: pytest.Item) -> str:
+    called = getattr(item, "callspec", None)
+    return str(called.params.get("version", "")) if called else ""
 
 
 def _fixtures(item: pytest.Item) -> set[str]:

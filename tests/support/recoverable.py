@@ -12,6 +12,7 @@ from typing import Any
 from tests.support.modules import Modules
 from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox
+from tests.support.waiting import wait_until
 
 
 class Recoverable:
@@ -60,8 +61,14 @@ class Recoverable:
         return self.run("wal_archiving", verify=True, **options)
 
     def switch(self) -> dict[str, Any]:
-        """Bring everything committed so far into the repository."""
-        return self.run("restore_point", switch_wal=True, wait=True)
+        """Bring everything committed so far into the repository.
+
+        What was archived ahead is archived once more where it is missing, until PostgreSQL has asked for it.
+        """
+        done = self.run("restore_point", switch_wal=True, wait=True)
+        status = self.cluster.data_directory / "pg_wal" / "archive_status"
+        wait_until(lambda: not any(status.glob("*.ready")), message="PostgreSQL to know that all is archived")
+        return done
 
     def restore(self, **target: Any) -> dict[str, Any]:
         """Restore to a target: stage, switch, recover, promote."""
