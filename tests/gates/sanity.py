@@ -127,15 +127,9 @@ class Controller:
 
     def ansible_test(self, python: str, *arguments: str) -> Outcome:
         """Run ansible-test sanity in the copy."""
-        argv = [
-            str(self.environment / "bin/ansible-test"),
-            "sanity",
-            "--requirements",
-            "--color",
-            "no",
-            "--python",
-            python,
-        ]
+        # The first line of a script cannot name an interpreter whose path has a space.
+        argv = [str(self.environment / "bin" / name) for name in ("python", "ansible-test")]
+        argv += ["sanity", "--requirements", "--color", "no", "--python", python]
         start = time.monotonic()
         done = subprocess.run(
             [*argv, *arguments],
