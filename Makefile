@@ -75,12 +75,12 @@ soak-slice: setup ## a part of them, drawn by a seed: three minutes
 ANSIBLE_CORE ?= 2.16
 PYTHON_MANAGED ?= 3.9
 .PHONY: compat
-compat: setup ## the same with ANSIBLE_CORE=2.16 and PYTHON_MANAGED=3.9, or others
+compat: setup ## integration tests with ANSIBLE_CORE=2.16 and PYTHON_MANAGED=3.9, or others
 	.venv/bin/python -m tests.gates.compat --ansible-core $(ANSIBLE_CORE) --managed $(PYTHON_MANAGED) -- \
 		$(PYTEST) tests/integration $(PYTEST_ARGS)
 
 .PHONY: test
-test: lint sanity unit integration ## everything above but the soak
+test: lint sanity unit integration ## lint, sanity, unit and integration, one after the other
 
 # One of them, and what to do with it: make molecule SCENARIO=pitr_restore STEP=converge
 SCENARIO ?=
