@@ -45,7 +45,8 @@ def versions() -> list[str]:
     chosen = os.environ.get("PGARK_TEST_VERSIONS", VERSIONS[-1]).split(",")
     unknown = set(chosen) - set(VERSIONS)
     if unknown:
-        raise ValueError(f"PGARK_TEST_VERSIONS names {sorted(unknown)}, there is {', '.join(VERSIONS)}")
+        hint = "name some of these, without spaces, such as 14,18; molecule has others"
+        raise ValueError(f"PGARK_TEST_VERSIONS names {sorted(unknown)}, there is {','.join(VERSIONS)}\nHINT: {hint}")
     return chosen
 
 
