@@ -166,6 +166,8 @@ class Playbooks:
             "ANSIBLE_REMOTE_TMP": str(self._sandbox.temporary),
             "ANSIBLE_SYSTEM_TMPDIRS": str(self._sandbox.temporary),
             "ANSIBLE_NOCOLOR": "1",
+            # What modules remember of WAL lies in the home of their user, who may be the caller.
+            "XDG_CACHE_HOME": str(self._sandbox.home / ".cache"),
             "LC_ALL": "C.UTF-8",
             MARK: str(self._sandbox.root),
         }
