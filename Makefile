@@ -12,6 +12,8 @@ PYTEST_ARGS ?=
 
 # In continuous integration a skipped test is a failure: it would prove nothing.
 PYTEST := .venv/bin/python -m pytest $(if $(CI),-p tests.gates.no_skip)
+# A process that dies ends the run: replaced, it leaves pytest-xdist waiting for ever for the rest of its group.
+SIDE_BY_SIDE := --numprocesses=auto --max-worker-restart=0
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -59,17 +61,17 @@ sanity: setup ## ansible-test sanity of the oldest and the newest ansible-core h
 
 .PHONY: unit integration
 unit: setup ## unit tests: two minutes, no server
-	$(PYTEST) --numprocesses=auto -m 'not soak' tests/unit $(PYTEST_ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not soak' tests/unit $(PYTEST_ARGS)
 integration: setup ## integration tests: real PostgreSQL servers, 18 and some 14, 16, 17
-	$(PYTEST) --numprocesses=auto --dist=loadgroup -m 'not soak' tests/integration $(PYTEST_ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) --dist=loadgroup -m 'not soak' tests/integration $(PYTEST_ARGS)
 
 # The hash of the checkout's files is the seed of a slice, and a new one is drawn for full length; both print it.
 # One that is to be repeated: make soak PGARK_SOAK_SEED=5e7b
 .PHONY: soak soak-slice
 soak: setup ## long random runs and kill loops at every call, at full length
-	PGARK_SOAK=full $(PYTEST) --numprocesses=auto --dist=loadgroup -m soak tests/integration tests/unit $(PYTEST_ARGS)
+	PGARK_SOAK=full $(PYTEST) $(SIDE_BY_SIDE) --dist=loadgroup -m soak tests/integration tests/unit $(PYTEST_ARGS)
 soak-slice: setup ## a part of them, drawn by a seed: three minutes
-	$(PYTEST) --numprocesses=auto --dist=loadgroup -m soak tests/integration tests/unit $(PYTEST_ARGS)
+	$(PYTEST) $(SIDE_BY_SIDE) --dist=loadgroup -m soak tests/integration tests/unit $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
 ANSIBLE_CORE ?= 2.16
