@@ -35,15 +35,16 @@ def test_an_environment_says_which_versions_it_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("newest", "old_python", "expected"),
+    ("releases", "old_python", "expected"),
     [
-        ("2.21", True, []),
-        ("2.21", False, ["modules on Python 3.9"]),
-        ("2.19", False, ["ansible-core 2.20", "ansible-core 2.21", "modules on Python 3.9"]),
+        (["2.16", "2.21"], True, []),
+        (["2.16", "2.21"], False, ["modules on Python 3.9"]),
+        (["2.16", "2.19"], False, ["ansible-core 2.20", "ansible-core 2.21", "modules on Python 3.9"]),
+        (["2.18", "2.21"], True, ["ansible-core 2.16", "ansible-core 2.17"]),
     ],
 )
 def test_what_no_python_here_can_run_is_named(
-    newest: str, old_python: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
+    releases: list[str], old_python: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sanity, "find_interpreter", lambda _minors: old_python)
-    assert sanity.not_tried(newest) == expected
+    assert sanity.not_tried(releases) == expected
