@@ -36,7 +36,7 @@ class Prepared:
         with cluster:
             # What was remembered of the WAL of another copy, whose segments have the same names.
             shutil.rmtree(self._sandbox.home / ".cache", ignore_errors=True)
-            self._sandbox.run(["cp", "-a", original, cluster.home])
+            self._sandbox.run(["cp", "-aT", original, cluster.home])
             cluster.start()
             yield told
 
