@@ -83,6 +83,13 @@ def test_a_playbook_whose_time_is_up_leaves_nothing_running(
     assert not processes.is_working(int(pid_file.read_text(encoding="utf-8")))
 
 
+def test_one_call_after_the_other_has_sets_in_another_order(sandbox: Sandbox) -> None:
+    """Whoever depends on the order of a set is found out, as by processes that start anew."""
+    program, environment = "print(hash('a'))", {"PYTHONPATH": str(sandbox.library)}
+    said = [sandbox.fork(["-c"], program=program, stdin="", environment=environment).stdout for _call in range(2)]
+    assert said[0] != said[1]
+
+
 def test_only_a_sandbox_is_removed_as_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is not the directory of a sandbox"):
         remove(tmp_path)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import stat
@@ -55,6 +56,8 @@ class Sandbox:
         self.library = self.root / "library"
         self._entrance: list[str] = []
         self._fork_servers: dict[tuple[object, ...], ForkServer] = {}
+        # All that one forks have the same hashes; with two in turn, who depends on the order of a set is found out.
+        self._turns = itertools.cycle((0, 1))
         self.controller.mkdir()
 
     def __enter__(self) -> Sandbox:
@@ -119,7 +122,7 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run a Python file, or a program with arguments, as `run` would, without its start: see `forking`."""
         chosen = self.environment | dict(environment)
-        key = (*self._entrance, *sorted(chosen.items()))
+        key = (next(self._turns), *self._entrance, *sorted(chosen.items()))
         if key not in self._fork_servers:
             address = self.home / f"forks-{len(self._fork_servers)}"
             # It has no mark, for it is no process that somebody has left behind.
