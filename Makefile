@@ -14,6 +14,8 @@ PYTEST_ARGS ?=
 PYTEST := .venv/bin/python -m pytest $(if $(CI),-p tests.gates.no_skip)
 # A process that dies ends the run: replaced, it leaves pytest-xdist waiting for ever for the rest of its group.
 SIDE_BY_SIDE := --numprocesses=auto --max-worker-restart=0
+# A test of a server waits half of its time.
+SERVERS_SIDE_BY_SIDE := --numprocesses=$(shell expr 2 '*' $$(nproc)) --max-worker-restart=0 --dist=loadgroup
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
@@ -63,15 +65,15 @@ sanity: setup ## ansible-test sanity of the oldest and the newest ansible-core h
 unit: setup ## unit tests: two minutes, no server
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not soak' tests/unit $(PYTEST_ARGS)
 integration: setup ## integration tests: real PostgreSQL servers, 18 and some 14, 16, 17
-	$(PYTEST) $(SIDE_BY_SIDE) --dist=loadgroup -m 'not soak' tests/integration $(PYTEST_ARGS)
+	$(PYTEST) $(SERVERS_SIDE_BY_SIDE) -m 'not soak' tests/integration $(PYTEST_ARGS)
 
 # The hash of the checkout's files is the seed of a slice, and a new one is drawn for full length; both print it.
 # One that is to be repeated: make soak PGARK_SOAK_SEED=5e7b
 .PHONY: soak soak-slice
 soak: setup ## long random runs and kill loops at every call, at full length
-	PGARK_SOAK=full $(PYTEST) $(SIDE_BY_SIDE) --dist=loadgroup -m soak tests/integration tests/unit $(PYTEST_ARGS)
+	PGARK_SOAK=full $(PYTEST) $(SERVERS_SIDE_BY_SIDE) -m soak tests/integration tests/unit $(PYTEST_ARGS)
 soak-slice: setup ## a part of them, drawn by a seed: three minutes
-	$(PYTEST) $(SIDE_BY_SIDE) --dist=loadgroup -m soak tests/integration tests/unit $(PYTEST_ARGS)
+	$(PYTEST) $(SERVERS_SIDE_BY_SIDE) -m soak tests/integration tests/unit $(PYTEST_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
 ANSIBLE_CORE ?= 2.16

@@ -14,5 +14,5 @@ def project_files(*patterns: str) -> list[str]:
     """Return the files that git tracks or would track, relative to the checkout; all, or those that match a pattern."""
     argv = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *patterns]
     listed = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    # A file that was removed stays listed until the removal is committed.
-    return sorted({name for name in listed.split("\0") if name and (ROOT / name).exists()})
+    # A file that was removed stays listed until the removal is committed; a repository in the checkout is a directory.
+    return sorted({name for name in listed.split("\0") if name and (ROOT / name).is_file()})

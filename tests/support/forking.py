@@ -16,6 +16,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -45,8 +46,8 @@ def attended(connection):
         return json.loads(text), files
     for file in files:
         os.close(file)
-    connection.sendall(b"%d\\n" % child)
-    connection.sendall(b"%d\\n" % os.waitpid(child, 0)[1])
+    connection.sendall(b"%10d" % child)
+    connection.sendall(b"%10d" % os.waitpid(child, 0)[1])
     os._exit(0)
 
 def become(request, files):
@@ -101,7 +102,8 @@ class ForkServer:
     ) -> subprocess.CompletedProcess[str]:
         """Run the file that is the first argument, or the text of a program with these arguments.
 
-        Raises TimeoutExpired, as `subprocess.run` does, when its output has not been closed after so many seconds.
+        Raises TimeoutExpired, as `subprocess.run` does, when after so many seconds it has not ended, or somebody else
+        has its output.
         """
         request = {"arguments": arguments, "program": program, "environment": environment, "directory": str(directory)}
         with ExitStack() as stack:
@@ -110,15 +112,14 @@ class ForkServer:
             outputs = self._hand_over(connection, json.dumps(request), stdin)
             for output in outputs:
                 stack.callback(os.close, output)
-            answer = stack.enter_context(connection.makefile("r"))
-            pid = int(answer.readline())
+            pid = int(connection.recv(10, socket.MSG_WAITALL))
             try:
-                said = _read_all(outputs, timeout)
+                said = _read_all([*outputs, connection.fileno()], timeout)
             except subprocess.TimeoutExpired:
                 with suppress(ProcessLookupError):  # it has ended, and somebody else has its output
                     os.kill(pid, signal.SIGKILL)
                 raise
-            status = os.waitstatus_to_exitcode(int(answer.readline()))
+            status = os.waitstatus_to_exitcode(int(said[connection.fileno()]))
         return subprocess.CompletedProcess(arguments, status, *(said[output].decode() for output in outputs))
 
     @staticmethod
@@ -135,13 +136,13 @@ class ForkServer:
 
 
 def _read_all(files: Sequence[int], timeout: float) -> dict[int, bytes]:
-    """Read several files to their ends; raises TimeoutExpired when nothing comes for so many seconds."""
-    said = dict.fromkeys(files, b"")
+    """Read several files to their ends; raises TimeoutExpired when that takes longer than so many seconds."""
+    said, end = dict.fromkeys(files, b""), time.monotonic() + timeout
     with selectors.DefaultSelector() as selector:
         for file in files:
             selector.register(file, selectors.EVENT_READ)
         while selector.get_map():
-            ready = selector.select(timeout)
+            ready = selector.select(max(0, end - time.monotonic()))
             if not ready:
                 raise subprocess.TimeoutExpired("a forked process", timeout)
             for key, _events in ready:

@@ -66,11 +66,14 @@ def command_line(pid: int) -> str:
     )
 
 
-def send(pids: Iterable[int], number: signal.Signals) -> None:
-    """Send a signal to all that are there still, and wait for nothing."""
+def send(pids: Iterable[int], number: signal.Signals) -> list[int]:
+    """Send a signal to all that are there still, which are returned, and wait for nothing."""
+    reached = []
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):  # it ended by itself in the meantime
             os.kill(pid, number)
+            reached.append(pid)
+    return reached
 
 
 def kill(pids: list[int]) -> None:

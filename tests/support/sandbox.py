@@ -11,6 +11,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,7 @@ class Sandbox:
         self.library = self.root / "library"
         self._entrance: list[str] = []
         self._fork_servers: dict[tuple[object, ...], ForkServer] = {}
+        self._starting = threading.Lock()
         # All that one forks have the same hashes; with two in turn, who depends on the order of a set is found out.
         self._turns = itertools.cycle((0, 1))
         self.controller.mkdir()
@@ -122,15 +124,8 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run a Python file, or a program with arguments, as `run` would, without its start: see `forking`."""
         chosen = self.environment | dict(environment)
-        key = (next(self._turns), *self._entrance, *sorted(chosen.items()))
-        if key not in self._fork_servers:
-            address = self.home / f"forks-{len(self._fork_servers)}"
-            # It has no mark, for it is no process that somebody has left behind.
-            own = {name: value for name, value in chosen.items() if name != MARK}
-            self._fork_servers[key] = ForkServer(lambda words: self._start([self.python, *words], own), address)
-        return self._fork_servers[key].run(
-            arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120
-        )
+        server = self._fork_server(chosen)
+        return server.run(arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120)
 
     @contextmanager
     def through(self, entrance: Sequence[str]) -> Iterator[None]:
@@ -212,6 +207,17 @@ class Sandbox:
         for server in self._fork_servers.values():
             server.close()
         remove(self.root)
+
+    def _fork_server(self, environment: Mapping[str, str]) -> ForkServer:
+        """Return a process that forks others, which is started when it is first asked for."""
+        key = (next(self._turns), *self._entrance, *sorted(environment.items()))
+        with self._starting:
+            if key not in self._fork_servers:
+                address = self.home / f"forks-{len(self._fork_servers)}"
+                # It has no mark, for it is no process that somebody has left behind.
+                own = {name: value for name, value in environment.items() if name != MARK}
+                self._fork_servers[key] = ForkServer(lambda words: self._start([self.python, *words], own), address)
+            return self._fork_servers[key]
 
     def _start(self, argv: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a program as the servers' user, with pipes to its standard input and output."""

@@ -172,9 +172,7 @@ class RecoveryStrikes(Strikes):
 
     def _strike_helper(self) -> bool:
         wait_until(lambda: self.archiving.helpers() or self._is_over(), message="a helper", longest_pause=0.01)
-        helpers = self.archiving.helpers()
-        processes.send(helpers, signal.SIGKILL)
-        return bool(helpers)
+        return bool(processes.send(self.archiving.helpers(), signal.SIGKILL))
 
     def _strike_get(self) -> bool:
         """Kill the first, second or third get from now on, or a later one: at its work, it takes the recovery with it.

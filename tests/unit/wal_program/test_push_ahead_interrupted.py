@@ -82,6 +82,7 @@ def test_failing_anywhere_it_acknowledges_nothing_that_is_not_archived(
     compression: str, error: int, tmp_path: Path, share: Share
 ) -> None:
     calls = recorded(scene(tmp_path / "whole", compression), FAILING[compression, error])
+    assert len(calls) > 3
     for point, call in share.of(list(enumerate(calls, 1)), len(calls) // 4):
         server = scene(tmp_path / str(point), compression)
         status = server.push_tampered(THREE[0], fail_at(point, error), FAILING[compression, error])
