@@ -167,7 +167,7 @@ def test_control_c_ends_who_looks_at_once(recoverable: Recoverable, playbooks: P
     path = play(recoverable, staging(recoverable), environment=slowly(recoverable, 120))
     with playing(recoverable, playbooks, path) as (process, _output):
         end_playbook(process, "interrupted")
-        wait_until(lambda: not of_ansible(recoverable), timeout=10, message="Ansible's processes to end")
+        wait_until(lambda: not of_ansible(recoverable), message="Ansible's processes to end")
 
 
 def test_a_restore_that_is_being_staged_is_seen_without_a_server(recoverable: Recoverable) -> None:

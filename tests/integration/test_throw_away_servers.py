@@ -78,8 +78,11 @@ def test_a_playbook_whose_time_is_up_leaves_nothing_running(
     play = {"hosts": "postgres", "become": True, "become_user": sandbox.user, "gather_facts": False, "tasks": [task]}
     playbook = tmp_path / "playbook.yml"
     playbook.write_text(yaml.safe_dump([play]), encoding="utf-8")
-    with sandbox.cluster("18", "idle") as cluster, pytest.raises(PlaybookFailure, match="exited -9"):
-        playbooks.run(playbook, playbooks.inventory(cluster), timeout=6)
+    with sandbox.cluster("18", "idle") as cluster:
+        for seconds in (6, 60):  # the second is for a machine that is too slow to get there in the first
+            if not pid_file.exists():
+                with pytest.raises(PlaybookFailure, match="exited -9"):
+                    playbooks.run(playbook, playbooks.inventory(cluster), timeout=seconds)
     assert not processes.is_working(int(pid_file.read_text(encoding="utf-8")))
 
 

@@ -106,7 +106,7 @@ def test_what_a_look_has_started_is_ended_with_it(seen: Path, tmp_path: Path, pa
         found = children()
     assert len(found) > 1
     assert not is_working(found[0])
-    wait_until(lambda: not any(map(is_working, found)), timeout=5, message="what was sent a signal to end")
+    wait_until(lambda: not any(map(is_working, found)), message="what was sent a signal to end")
     assert not lines(seen)
 
 

@@ -159,7 +159,7 @@ def test_an_orphan_of_a_killed_recovery_does_not_fetch_ahead_for_init(recovery: 
     orphan = f"while [ -d /proc/$$ ]; do :; done; exec {recovery.line(FIVE[0], program)}"
     subprocess.run(["sh", "-c", f"({orphan}) >/dev/null 2>&1 &"], check=True)
     wait_until(recovery.path.exists, message="the segment")
-    wait_until(lambda: not recovery.processes(), timeout=5, message="everything to end")
+    wait_until(lambda: not recovery.processes(), message="everything to end")
     assert not (recovery.data / OURS).exists()
 
 
