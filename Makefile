@@ -33,7 +33,7 @@ setup: ## make .venv and put the checkout on Ansible's collections path
 
 # A linter speaks only of what it found.
 quietly = @said=$$($(1) 2>&1) || { printf '%s\n' '$(1)' "$$said"; exit 1; }
-LINTERS := lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog
+LINTERS := lint-ruff lint-format lint-mypy lint-python39 lint-yaml lint-ansible lint-changelog lint-reuse
 .PHONY: lint $(LINTERS)
 lint: setup ## all the linters below, side by side
 	@$(MAKE) --no-print-directory --keep-going --jobs=$$(nproc) --output-sync=target $(LINTERS)
@@ -51,11 +51,17 @@ lint-ansible: setup ## ansible-lint, profile production
 	$(call quietly,ANSIBLE_INVENTORY=inventory.example.yml .venv/bin/ansible-lint --offline --strict --nocolor)
 lint-changelog: setup ## antsibull-changelog: fragments and changelog
 	$(call quietly,.venv/bin/antsibull-changelog lint)
+lint-reuse: setup ## reuse: every file says whose it is, and under which licence
+	$(call quietly,REUSE_ENCODING_MODULE=charset_normalizer .venv/bin/reuse lint)
 
 .PHONY: format
 format: setup ## rewrite Python as ruff wants it
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+.PHONY: variables
+variables: setup ## write docs/variables.md from the argument specifications
+	@.venv/bin/python -m tests.gates.variables
 
 .PHONY: sanity
 sanity: setup ## ansible-test sanity of the oldest and the newest ansible-core here, on clean copies
@@ -74,6 +80,12 @@ soak: setup ## long random runs and kill loops at every call, at full length
 	PGARK_SOAK=full $(PYTEST) $(SERVERS_SIDE_BY_SIDE) -m soak tests/integration tests/unit $(PYTEST_ARGS)
 soak-slice: setup ## a part of them, drawn by a seed: three minutes
 	$(PYTEST) $(SERVERS_SIDE_BY_SIDE) -m soak tests/integration tests/unit $(PYTEST_ARGS)
+
+# How many, on what, or which to repeat: make histories HISTORIES_ARGS='--verdicts 2000 --versions 17,18'
+HISTORIES_ARGS ?=
+.PHONY: histories
+histories: setup ## random histories against a ledger, until there are enough verdicts; goes on where it stopped
+	@.venv/bin/python -m tests.support.histories $(HISTORIES_ARGS)
 
 # What the controller and the managed side run in compat: a release of ansible-core or "newest", and a Python.
 ANSIBLE_CORE ?= 2.16

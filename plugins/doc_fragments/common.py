@@ -13,12 +13,15 @@ class ModuleDocFragment:
 options:
   login_host:
     description:
-      - Host of a server that is reached over TCP.
+      - Host of a server that is reached over TCP, which has to be an address of the machine that the module runs on.
       - When unset, the Unix socket in O(login_unix_socket) is used.
+      - Nothing is sent before it is seen that the server of O(data_directory) is running and is the process that
+        listens there, or O(ssl_mode) has its certificate verified.
     type: str
   login_port:
     description:
-      - Port of the server; with a Unix socket it is a part of the socket's name.
+      - Port of the server; with a Unix socket it is a part of the socket's name. Another one than the server's is
+        refused.
     type: int
     default: 5432
   login_user:
@@ -28,15 +31,40 @@ options:
   login_password:
     description:
       - Password of the database user. Peer authentication over the Unix socket needs none.
+      - When unset, the file C(.pgpass) in the home of the user that runs the module is looked at, as by all of
+        PostgreSQL's programs.
+      - Over TCP without a verified certificate it is not sent in clear, so the server has to ask for it by
+        C(scram-sha-256) or C(md5). That takes version 16 of PostgreSQL's client library; older ones send it as the
+        server wants.
     type: str
   login_db:
     description:
       - Database to connect to.
+      - When unset, V(postgres), or another one where that was dropped.
     type: str
-    default: postgres
   login_unix_socket:
     description:
-      - Directory of the server's Unix socket. The place that PostgreSQL's library was built with when unset.
+      - Directory of the server's Unix socket. When unset, or where no such socket is, the one that the server says it
+        has.
+    type: path
+  ssl_mode:
+    description:
+      - Whether a connection to O(login_host) is encrypted, and the server's certificate verified; as C(sslmode) of
+        PostgreSQL's client library, whose default V(prefer) it has when unset. It does not matter for a Unix socket.
+    type: str
+    choices: [disable, allow, prefer, require, verify-ca, verify-full]
+  ca_cert:
+    description:
+      - File with the certificates of the authorities that may have signed the server's.
+    type: path
+    aliases: [ssl_rootcert]
+  ssl_cert:
+    description:
+      - File with the certificate by which O(login_user) is known to the server.
+    type: path
+  ssl_key:
+    description:
+      - File with the key of O(ssl_cert).
     type: path
   repository:
     description:
@@ -59,6 +87,13 @@ options:
     description:
       - The server's log file, which errors quote. When unset, the file that the server's logging collector writes.
     type: path
+  called_by:
+    description:
+      - In whose words errors say what to do. The roles of the collection set it, so that a hint names the variables of
+        the role, or of the playbook, instead of options of the module.
+    type: str
+    default: module
+    choices: [module, role, playbook]
   python_directory:
     description:
       - Directory of Python packages that the modules use besides those of the interpreter, for a psycopg that the

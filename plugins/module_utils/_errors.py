@@ -26,8 +26,24 @@ class CommandFailed(Error):
     """A program that was run exited with an error; the message quotes what it said."""
 
 
+class TookTooLong(CommandFailed):
+    """A program that was run had not ended when its time was up, and was killed."""
+
+
 class ServerUnavailable(Error):
     """The server cannot be asked: it is down, starting, or another server answers in its place."""
+
+
+class ServerRefuses(ServerUnavailable):
+    """The server cannot be asked as we try to, and waiting does not help."""
+
+
+class Refused(Error):
+    """The server has refused a statement; ``sqlstate`` tells why."""
+
+    def __init__(self, message: str, sqlstate: str | None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
 
 
 class Busy(Error):

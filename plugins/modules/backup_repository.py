@@ -14,7 +14,9 @@ description:
     groups.
   - A directory that is not empty and has no C(repository.json) is refused, and so is one that the server archives
     into, so that the mount point of a file system that is not mounted is never filled.
-  - A cluster's directory that belongs to another cluster, told by its system identifier, is refused.
+  - A cluster's directory that belongs to another cluster, told by its system identifier, is refused, unless O(retire)
+    is given.
+  - So is a repository in the data directory, in a tablespace, or around one of them.
 options:
   cluster:
     description:
@@ -56,6 +58,14 @@ options:
     type: str
     default: warn
     choices: [require, warn, ignore]
+  retire:
+    description:
+      - Where the cluster's directory belongs to another cluster whose place this one takes, as a clone does that is
+        made anew, or a cluster after C(pg_upgrade), keep what is there, and begin anew.
+      - It is kept, to be restored from, under the name of the cluster with C(.retired-) and the system identifier of
+        the earlier one behind it.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -94,12 +104,29 @@ identity:
   description: Which cluster the directory belongs to.
   returned: always
   type: dict
+  contains:
+    system_identifier:
+      description: The system identifier.
+      type: str
+    version:
+      description: The C(server_version_num) that it had.
+      type: int
+    wal_segment_size:
+      description: Bytes of a segment.
+      type: int
   sample: {"system_identifier": "7710444717259544790", "version": 170000, "wal_segment_size": 16777216}
 steps:
   description: What was done, or in check mode would be done.
   returned: always
   type: list
   elements: dict
+  contains:
+    text:
+      description: What it does, in a few words.
+      type: str
+    step:
+      description: Its name in the code.
+      type: str
 """
 
 import uuid
@@ -110,22 +137,26 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files, apply_repository, repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     observe_identity,
     read_record,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._host.places import check_repositories_apart
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+
+STEPS = {**apply_files.STEPS, **apply_repository.STEPS}
 
 
 def perform(task: Task) -> Result:
     """Observe the repository and the cluster's identity, and make what is missing."""
     options = task.options
     layout = Layout(options["path"] or options["repository"], options["cluster"])
+    check_repositories_apart([layout.repository], task.data_directory)
     warnings = check_filesystem(layout, options["separate_filesystem"])
     found = repository.observe(layout)
     if found.marker is None:
@@ -138,8 +169,9 @@ def perform(task: Task) -> Result:
             f"set become_user: {options['owner']}",
         )
     identity = identity_of(task, found.identity)
-    plan = plan_repository(layout, found, identity, (user, options["group"], parse_mode(options["mode"])), new_id)
-    task.apply(plan, Host(task.runner))
+    access = (user, options["group"], parse_mode(options["mode"]))
+    plan = plan_repository(layout, found, identity, access, new_id, options["retire"])
+    task.apply(plan, Host(task.runner), STEPS)
     return planned(plan, path=layout.repository, id=new_id, identity=asdict(identity), warnings=warnings)
 
 
@@ -190,6 +222,7 @@ def main() -> None:
             group={"type": "str"},
             mode={"type": "str", "default": "0750"},
             separate_filesystem={"type": "str", "default": "warn", "choices": ["require", "warn", "ignore"]},
+            retire={"type": "bool", "default": False},
         ),
         perform,
         required_one_of=[("path", "repository")],

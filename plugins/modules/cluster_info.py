@@ -32,6 +32,19 @@ options:
     type: list
     elements: path
     default: []
+  from_backup:
+    description:
+      - Where the host has no cluster, as after the loss of everything on it, take from the newest backup in
+        O(repository) where its data and its configuration were. A directory to which others could have laid the way is
+        refused.
+    type: bool
+    default: false
+  check_directories:
+    description:
+      - Where the data directory is missing, refuse a host on which directories are missing that a restore needs, with
+        the command that makes them. The newest backup in O(repository) tells where the configuration was.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -88,11 +101,28 @@ layout:
       that packages have for it, C(log_file) the file that they write its log to; empty where they have none.
   returned: always
   type: dict
+  contains:
+    data_directory:
+      description: The data directory, as it was given or is configured.
+      type: str
+    config_directory:
+      description: The directory of C(postgresql.conf).
+      type: str
+    service:
+      description: The systemd unit that packages have for it, or empty.
+      type: str
+    log_file:
+      description: The file that they write its log to, or empty.
+      type: str
   sample:
     data_directory: /var/lib/postgresql/17/main
     config_directory: /etc/postgresql/17/main
     service: postgresql@17-main
     log_file: /var/log/postgresql/postgresql-17-main.log
+remembered_by:
+  description: The label of the backup that has told where the cluster was, or null when the host itself did.
+  returned: always
+  type: str
 data_directory_mount_point:
   description: Whether the data directory is a mount point.
   returned: always
@@ -122,6 +152,16 @@ programs:
   description: Paths of the programs for compression, null for those that are not there.
   returned: always
   type: dict
+  contains:
+    zstd:
+      description: Path of zstd, or null.
+      type: str
+    lz4:
+      description: Path of lz4, or null.
+      type: str
+    gzip:
+      description: Path of gzip, or null.
+      type: str
   sample: {"zstd": "/usr/bin/zstd", "lz4": null, "gzip": "/usr/bin/gzip"}
 distribution:
   description:
@@ -129,11 +169,34 @@ distribution:
       psycopg 3, empty where it has none.
   returned: always
   type: dict
+  contains:
+    family:
+      description: V(debian), V(redhat) or empty.
+      type: str
+    name:
+      description: Its name, such as V(debian).
+      type: str
+    version:
+      description: Its version.
+      type: str
+    psycopg_package:
+      description: The name of its package of psycopg 3, empty where it has none.
+      type: str
   sample: {"family": "debian", "name": "debian", "version": "13", "psycopg_package": "python3-psycopg"}
 selinux:
   description: The types that files are to have where SELinux labels them, else null.
   returned: always
   type: dict
+  contains:
+    data:
+      description: The type of a data directory.
+      type: str
+    repository:
+      description: The type of a repository.
+      type: str
+    program:
+      description: The type of a program that the server may execute.
+      type: str
   sample: {"data": "postgresql_db_t", "repository": "postgresql_db_t", "program": "bin_t"}
 repository_directory:
   description:
@@ -165,7 +228,7 @@ in_recovery:
   returned: always
   type: bool
 standby:
-  description: Whether the cluster is a standby, running or not.
+  description: Whether the cluster is a standby. Where no server answers, whether one would start as a standby.
   returned: always
   type: bool
 timeline:
@@ -185,6 +248,25 @@ restored:
   description: What the last restore into this data directory was, or null.
   returned: always
   type: dict
+  contains:
+    target:
+      description: The target, as M(pgark.postgres.pitr_restore) returns it.
+      type: dict
+    backup:
+      description: The backup that it started from.
+      type: str
+    cluster:
+      description: The cluster's name in the repository.
+      type: str
+    previous_directory:
+      description: Where the replaced data was put.
+      type: str
+    undo_directory:
+      description: The data that a rollback puts back, or null.
+      type: str
+    source:
+      description: The cluster that a clone came from, or null.
+      type: str
 """
 
 from contextlib import nullcontext
@@ -199,7 +281,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import (
     distribution,
-    find_cluster,
     has_pip,
     selinux_types,
 )
@@ -210,17 +291,22 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.repository im
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import compressors, control_data
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import spec
+from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import check_missing, locate
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 
 
 def perform(task: Task) -> Result:
     """Find the cluster, and observe the host, the directory, then the server."""
-    found = find_cluster(task.options["data_directory"])
+    found, label = locate(task)
     config_directory = task.options["config_directory"] or found.config_directory
     task = Task({**task.options, "data_directory": found.data_directory}, task.check_mode)
     psycopg = psycopg_version(task.options["python_directory"])
+    if task.options["check_directories"]:
+        # Where psycopg is there, no directory for it is made.
+        check_missing(task, config_directory, None if psycopg else task.options["python_directory"])
     return {
         "layout": {**asdict(found), "config_directory": config_directory},
+        "remembered_by": label,
         "psycopg": psycopg,
         "python_directory": task.options["python_directory"],
         **on_host(task.options["repository"]),
@@ -259,9 +345,12 @@ def of_cluster(task: Task, config_directory: str, can_connect: bool) -> dict[str
     control = control_data(task.runner, bin_directory, directory.real_path) if directory.kind == "cluster" else {}
     timeline = control.get("Latest checkpoint's TimeLineID")
     with task.connected_if_running() if can_connect else nullcontext() as server:
+        running = served(server, config_directory)
         return {
             **on_disk(directory),
-            **served(server, config_directory),
+            **running,
+            # A primary beside whose data somebody has put the file is none until its next start.
+            "standby": is_standby(directory.real_path) and running["in_recovery"] is not False,
             "timeline": None if timeline is None else int(timeline),
             "major": major,
             "bin_directory": bin_directory,
@@ -279,7 +368,6 @@ def on_disk(directory: DataDirectory) -> dict[str, object]:
         "data_directory_mount_point": directory.mount_point,
         "system_identifier": directory.system_identifier,
         "tablespaces": {oid: place.path for oid, place in directory.tablespaces.items()},
-        "standby": is_standby(directory.real_path),
         "restored": None if directory.record is None else asdict(directory.record),
     }
 
@@ -298,7 +386,15 @@ def served(server: Server | None, config_directory: str) -> dict[str, object]:
 def main() -> None:
     """Run the module."""
     further = {"type": "list", "elements": "path", "default": []}
-    run(spec(config_directory={"type": "path"}, further_repositories=further), perform)
+    run(
+        spec(
+            config_directory={"type": "path"},
+            further_repositories=further,
+            from_backup={"type": "bool", "default": False},
+            check_directories={"type": "bool", "default": False},
+        ),
+        perform,
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ description:
   - For servers that no service manager runs. Use M(ansible.builtin.systemd_service) for one that has a unit.
   - Whether a server is running is decided by looking at processes, not at C(postmaster.pid). A server whose data
     directory was deleted under it is found and stopped too.
+  - A server is started with the options that it had last, as its process tells, or C(postmaster.opts) where it is down;
+    only the data directory and O(config_file) are given anew. What C(pg_upgrade) had started is started without any.
+  - A restart keeps the server's environment. Of this module's own one, a server that was down gets neither a locale
+    (C(LANG), C(LANGUAGE), C(LC_*)) nor a variable of libpq (C(PG*)).
 options:
   data_directory:
     description:
@@ -86,8 +90,13 @@ pid:
 """
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import check_unclaimed
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._host.control import ServerControl, wait_available
+from ansible_collections.pgark.postgres.plugins.module_utils._host.control import (
+    Launch,
+    ServerControl,
+    wait_available,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import find_postmaster
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
@@ -116,7 +125,10 @@ def perform(task: Task) -> Result:
     log_file = task.options["log_file"] or f"{real}.log"
     # After the data directory was deleted, nothing tells whose programs they would be; stopping needs none.
     programs = "" if actions in ((), ("stop",)) else task.bin_directory()
-    control = ServerControl(real, programs, log_file, task.options["config_file"], task.options["timeout"], task.runner)
+    launch = Launch.of(real, task.options["config_file"])
+    control = ServerControl(real, programs, log_file, launch, task.options["timeout"], task.runner)
+    if "start" in actions:
+        check_unclaimed(real)
     if not task.check_mode:
         with quoting_log(real, log_file, task.options["config_file"]):
             for action in actions:

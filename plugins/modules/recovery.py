@@ -12,7 +12,15 @@ version_added: 0.1.0
 description:
   - Waits for a server that was started from a restored data directory. While it waits, C(ansible-playbook) prints how
     far the recovery is.
-  - Fails at once, with the last lines of the server's log, when the server dies.
+  - Fails at once, with the last lines of the server's log, when the server dies; and with the reason when it lets
+    nobody in and would not later either, because it listens elsewhere than O(login_port) and O(login_unix_socket) say,
+    for example.
+  - Compares what was reached with what the restore was to reach, by the server's own positions, commit times and
+    timelines. A recovery that has paused before its target, one to the end of the WAL that has paused at all, one that
+    ended elsewhere, and a server that is out of recovery without having begun a timeline are failures, and nothing is
+    promoted then.
+  - Only O(checks) need O(login_db). Whether the target is reached is seen, and the server promoted, from any database
+    that is there at the target.
 options:
   data_directory:
     description:
@@ -24,7 +32,12 @@ options:
       - V(at_target) waits until recovery has paused at its target, or has ended by itself as it does without one.
       - V(paused) is the same, and requires that the server is still in recovery.
       - V(promoted) ends recovery, removes the recovery settings, and puts back what was set for the time of recovery,
-        such as C(listen_addresses). It changes nothing when all that has been done.
+        such as C(listen_addresses). It changes nothing when all that has been done. Where C(allow_alter_system) is off,
+        it edits C(postgresql.auto.conf) itself.
+      - Before it puts anything back, V(promoted) disables all subscriptions (C(ALTER SUBSCRIPTION ... DISABLE)), whose
+        publishers do not send again what they sent after the target. Until then none runs, because of
+        C(max_logical_replication_workers = 0). In a clone it also takes their slots from them (C(slot_name = NONE)),
+        which belong to the original.
     type: str
     required: true
     choices: [at_target, paused, promoted]
@@ -32,6 +45,8 @@ options:
     description:
       - Queries to run read-only once the target is reached and before anything is promoted. When one gives something
         else than is expected, the task fails and the server stays as it is.
+      - One that waits for a lock is given up after five seconds. A recovery that has paused goes on holding the locks
+        of transactions that were dropping, truncating or altering something at the target; the message names them.
     type: list
     elements: dict
     default: []
@@ -128,6 +143,36 @@ restart_required:
       on the network, for example. A restart ends that, and the next run says so.
   returned: always
   type: bool
+proof_required:
+  description:
+    - Whether nobody has seen yet that the restored server archives on its new timeline. M(pgark.postgres.restore_point)
+      with O(pgark.postgres.restore_point#module:wait) proves it, and notes that in the data directory.
+  returned: always
+  type: bool
+to_do:
+  description:
+    - What a restore leaves to be done, for a person to read; for standbys, slots and subscribers of the server that was
+      replaced, for subscriptions that are off, and where every commit waits for a standby that is not there.
+  returned: always
+  type: list
+  elements: str
+  sample: ["standby db2 (192.0.2.2) goes on serving the old history: make it anew, or use pg_rewind"]
+subscriptions_disabled:
+  description: The subscriptions that O(state=promoted) has disabled, and that nobody has enabled or dropped since.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The name.
+      type: str
+    database:
+      description: The database.
+      type: str
+    enable:
+      description: The statement that enables it, to be run in that database.
+      type: str
+  sample: [{"name": "orders", "database": "app", "enable": 'ALTER SUBSCRIPTION "orders" ENABLE'}]
 position:
   description: Position up to which WAL was replayed, or before connections are possible the one being read.
   returned: always
@@ -151,41 +196,75 @@ log:
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_text import (
+    enabling,
+    switched_off,
+    synchronous,
+    will_be_off,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import own_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host.dependents import waiting
 from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import (
     check_end,
+    check_in_force,
     end_recovery,
     forget_overrides,
+    link_again,
+    proof_required,
     put_back,
     restart_required,
     settings_to_put_back,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress, run_checks
-from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
+from ansible_collections.pgark.postgres.plugins.module_utils._host.server import RecoveryState, Server
+from ansible_collections.pgark.postgres.plugins.module_utils._host.subscriptions import (
+    check_reachable,
+    disable,
+    kept_off,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
+
+NOT_PROMOTED = {"restart_required": False, "proof_required": False, "to_do": [], "subscriptions_disabled": []}
 
 
 def perform(task: Task) -> Result:
-    """Wait for the target, run the checks, and promote if that is asked for."""
+    """Wait for the target, run the checks, and promote if that is asked for; then nobody else may be at the data."""
+    with task.owning("recovery: promoted") if task.options["state"] == "promoted" else nullcontext():
+        return reach(task)
+
+
+def reach(task: Task) -> Result:
+    """Go as far as the state says."""
     options = task.options
-    watch = task.watch
+    watch = watch_of(task)
     progress = watch.wait(0 if task.check_mode else options["look"])
-    if not progress.reached:
-        return {"restart_required": False, **facts(progress), "log": watch.last_words()}
     record = own_record(task.data_directory)
-    if progress.state is not None and not progress.state.in_recovery:
-        check_end(task.data_directory, progress.state.timeline, record)
-    with task.connect() as server:
+    if progress.state is not None and record is not None:
+        check_restore(task, progress.state, record)
+    if not progress.reached:
+        return {**NOT_PROMOTED, **facts(progress), "log": watch.last_words()}
+    with task.connect(anywhere=not options["checks"]) as server:
         check(server, options, progress)
         promoted = promote(server, task, record) if options["state"] == "promoted" else {"changed": False}
+        promoted = {**promoted, **afterwards(server, task, promoted["changed"])}
     after = watch.look() if promoted["changed"] and not task.check_mode else progress
     diff = {"before": shown(progress), "after": shown(after)}
-    return {"restart_required": False, **facts(after), "diff": diff, **promoted}
+    return {**NOT_PROMOTED, **facts(after), "diff": diff, **promoted}
+
+
+def check_restore(task: Task, state: RecoveryState, record: RestoreRecord) -> None:
+    """Refuse a server that does not recover as its restore has told it to, or that has ended up elsewhere."""
+    if state.in_recovery or record.overrides:
+        with task.connect(anywhere=True) as server:
+            check_in_force(server, task.data_directory, record)
+    check_end(task.data_directory, state, record)
 
 
 def check(server: Server, options: Mapping[str, Any], progress: Progress) -> None:
@@ -213,13 +292,42 @@ def promote(server: Server, task: Task, record: RestoreRecord | None) -> dict[st
     unread = bool(settings) or (record is not None and bool(record.overrides))
     changed = in_recovery or unread
     if task.check_mode:
-        return {"changed": changed, "restart_required": changed or restart_required(server)}
+        needs_restart = changed or restart_required(server)
+        return {"changed": changed, "restart_required": needs_restart, "proof_required": proof_required(record)}
     if in_recovery:
+        if record is not None:
+            check_reachable(server, record)
         end_recovery(server, task.options["timeout"])
+        if record is not None:
+            check_end(task.data_directory, server.recovery_state(), record)
+    if record is not None and record.overrides:
+        record = disable(server, task.data_directory, record)
     if unread:
-        put_back(server, settings)
+        put_back(server, task.data_directory, settings)
+    link_again(task.data_directory, record)
     forget_overrides(task.data_directory, record)
-    return {"changed": changed, "restart_required": restart_required(server)}
+    required = {"restart_required": restart_required(server), "proof_required": proof_required(record)}
+    return {"changed": changed, **required}
+
+
+def afterwards(server: Server, task: Task, changed: bool) -> dict[str, Any]:
+    """Report what a restore leaves to be done, now that its result can be asked.
+
+    A server of which no commit comes back is a reason for a warning to whoever has just opened it.
+    """
+    record = own_record(task.data_directory)
+    if record is None:
+        return {}
+    clone, waits = record.source is not None, synchronous(waiting(server))
+    off, done = kept_off(server, record), not record.overrides
+    of_subscriptions = switched_off(off, clone) if done else [*filter(None, [will_be_off(off)])]
+    return {
+        "to_do": [*record.to_do, *of_subscriptions, *filter(None, [waits])],
+        "subscriptions_disabled": [
+            {"name": each.name, "database": each.database, "enable": enabling(each)} for each in off if done
+        ],
+        "warnings": [waits] if waits and changed else [],
+    }
 
 
 def facts(progress: Progress) -> dict[str, Any]:

@@ -119,6 +119,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery impo
 from ansible_collections.pgark.postgres.plugins.module_utils._host.staging import look_at_staging
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
 
 
 def perform(task: Task) -> Result:
@@ -127,7 +128,7 @@ def perform(task: Task) -> Result:
     progress = Progress(False, None)
     if task.options["connect"]:
         try:
-            progress = task.watch.look()
+            progress = watch_of(task).look()
         except Error:
             if staging is None:
                 raise

@@ -11,8 +11,7 @@ short_description: Write a named restore point, or switch WAL
 version_added: 0.1.0
 description:
   - With O(name), writes a restore point into the WAL, to which the cluster can later be restored by that name.
-  - With O(switch_wal), closes the current segment so that it is archived now, and can wait until it is in the
-    repository.
+  - With O(switch_wal), closes the current segment so that it is archived now, and can wait until that is proved.
   - Every call writes WAL, so the module always reports a change.
 options:
   data_directory:
@@ -31,7 +30,10 @@ options:
     type: bool
   wait:
     description:
-      - Wait until the closed segment is in O(repository).
+      - Wait until the closed segment is in O(repository), and in every other one that the server's C(archive_command)
+        names, with the very bytes that the server wrote. Each is read back, and another server's segment under that
+        name is refused.
+      - After a restore that was promoted, notes in the data directory that archiving is proved.
     type: bool
     default: false
   timeout:
@@ -39,6 +41,12 @@ options:
       - Seconds to wait for the segment.
     type: int
     default: 60
+  patient:
+    description:
+      - Whether to wait until O(timeout) for an archiver that has failed three times meanwhile and archived nothing. It
+        then sleeps for a minute before it tries again.
+    type: bool
+    default: true
 attributes:
   check_mode:
     support: full
@@ -94,10 +102,12 @@ time:
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
+    check_out_of_recovery,
+    prove_archived,
     require_archiving,
-    wait_archived,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
+from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import note_proved
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
@@ -117,12 +127,12 @@ def perform(task: Task) -> Result:
     if options["wait"]:
         require(task.layout)
     with task.connect() as server:
-        if server.in_recovery():
-            raise Error("the server is in recovery and writes no WAL of its own", "wait until it is promoted")
+        check_out_of_recovery(server, task.data_directory, "writes no WAL of its own")
         if options["wait"]:
-            require_archiving(server, task.layout)
+            require_archiving(server, task.layout, task.runner)
         if task.check_mode:
             return {"changed": True}
+        before = None if options["patient"] else server.archiver()
         if options["switch_wal"]:
             segment, lsn = server.switch_wal()
         else:
@@ -130,7 +140,8 @@ def perform(task: Task) -> Result:
             segment = server.segment_ending_at(lsn)
         if options["wait"]:
             with quoting_log(task.data_directory, options["log_file"]):
-                wait_archived(server, task.layout, segment, options["timeout"])
+                prove_archived(server, [task.layout], task.runner, segment, options["timeout"], before=before)
+            note_proved(task.data_directory)
         return {"changed": True, "lsn": str(lsn), "segment": str(segment), "time": format_time(server.now())}
 
 
@@ -143,6 +154,7 @@ def main() -> None:
             switch_wal={"type": "bool"},
             wait={"type": "bool", "default": False},
             timeout={"type": "int", "default": 60},
+            patient={"type": "bool", "default": True},
         ),
         perform,
         mutually_exclusive=[("name", "switch_wal")],

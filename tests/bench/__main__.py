@@ -11,12 +11,12 @@ import sys
 from datetime import date
 from types import ModuleType
 
-from tests.bench import restore, setup_archiving, wal
+from tests.bench import reading, restore, setup_archiving, wal
 from tests.bench.report import Report
 from tests.support.sandbox import CHECKOUT
 
 # A benchmark is a module with NAME, TITLE, `add_options(parser)` and `measure(options, say)`, which returns a Report.
-BENCHMARKS: dict[str, ModuleType] = {module.NAME: module for module in (setup_archiving, restore, wal)}
+BENCHMARKS: dict[str, ModuleType] = {module.NAME: module for module in (setup_archiving, restore, reading, wal)}
 PAGES = CHECKOUT / "docs" / "benchmarks"
 
 

@@ -27,7 +27,7 @@ SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "4GB"}
 GIB, MB = 2**30, 2**20
 # Rows that barely compress, as a program writes them faster than a query would. A row is a line.
 ROWS = "COPY ledger FROM PROGRAM 'head -c {bytes} /dev/urandom | base64 -w 1300'"
-STAGE = "pitr_restore : stage | Unpack and verify the backup while the server runs"
+STAGE = "pitr_restore : restore | Unpack and verify the backup while the server runs"
 STAMP = r"^(\S+ \S+) \S+ \[\d+\] LOG:  "
 EXPLANATION = """\
 How long a restore keeps a server down, for clusters of different sizes, and how that compares to restoring by hand:

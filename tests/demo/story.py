@@ -63,7 +63,7 @@ class Story:
         self._narrator.say("# DROP TABLE orders;")
         self.cluster.sql("DROP TABLE orders")
         came_back = self._restore(target, expected)
-        [previous] = self.cluster.home.glob("data.before-*")
+        [previous] = self.cluster.home.glob("data.before-*/")
         self._narrator.say(f"The data with the mistake in it is kept, in {previous.name}.")
         return came_back
 

@@ -73,7 +73,8 @@ LAYERS = {
     ),
     # What action plugins share; a process of their own is among it.
     "plugin_utils": Layer(
-        ("plugins/plugin_utils/*",), library=PURE | _names("os select signal time"), forbidden=DYNAMIC + FILES
+        ("plugins/plugin_utils/*",), library=PURE | _names("os pathlib select signal time"), packages=_names("yaml"),
+        forbidden=DYNAMIC + FILES,
     ),
     # PostgreSQL calls these; they must start with nothing but Python.
     "_program": Layer(("plugins/module_utils/_program/*",), library=EVERYTHING, forbidden=DYNAMIC),

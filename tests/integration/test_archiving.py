@@ -20,6 +20,7 @@ from tests.support.postgres import Cluster
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 from tests.support.snapshots import settings, tree
+from tests.support.waiting import wait_until
 
 SUFFIXES = {"none": "", "gzip": ".gz", "lz4": ".lz4", "zstd": ".zst"}
 WRITTEN = "SELECT name FROM pg_file_settings WHERE sourcefile LIKE '%auto.conf' ORDER BY name"
@@ -126,7 +127,8 @@ def test_each_compression_is_proved_and_what_was_set_by_hand_is_shown(recoverabl
     ours = cluster.value("SHOW archive_command")
     cluster.sql("ALTER SYSTEM SET archive_command = 'cp %p /elsewhere/%f'")
     cluster.sql("SELECT pg_reload_conf()")
-    changed = recoverable.run("wal_archiving", program=recoverable.program, timeout=0, compression="zstd", diff=True)
+    options = {"program": recoverable.program, "timeout": 0, "compression": "zstd", "replace": True}
+    changed = recoverable.run("wal_archiving", diff=True, **options)
     assert changed["settings_before"] == {"archive_command": "cp %p /elsewhere/%f"}
     assert changed["diff"]["after"] == {"archive_command": ours}
     extra = {"checkpoint_timeout": "7min", "max_connections": 20}
@@ -141,8 +143,8 @@ def test_each_compression_is_proved_and_what_was_set_by_hand_is_shown(recoverabl
 
 
 def test_a_program_that_cannot_be_started_is_noticed_and_repaired(recoverable: Recoverable) -> None:
-    """The shell's 126 and 127 never reach pg_stat_archiver: the archiver itself ends of them."""
-    program = recoverable.program
+    """Also where nobody looks but at pg_stat_archiver, whose archiver would itself end of the shell's 126 and 127."""
+    program, cluster = recoverable.program, recoverable.cluster
     whole = program.read_bytes()
     assert whole.startswith(f"#!{recoverable.sandbox.python} -IS\n".encode())
     missing_interpreter = b"#!/nowhere/bin/python3.12 -IS\n" + whole.partition(b"\n")[2]
@@ -161,6 +163,9 @@ def test_a_program_that_cannot_be_started_is_noticed_and_repaired(recoverable: R
         assert f"archiving does not work: {program}, which archive_command calls, {words}" in message
         assert "HINT: run setup_archiving.yml, which installs pgark-wal" in message
         assert f"{program}, which archive_command calls, {words}" in recoverable.fail("base_backup")
+        cluster.sql("SELECT pg_stat_reset_shared('archiver')")
+        cluster.sql("SELECT pg_switch_wal() FROM pg_create_restore_point('that is to be archived')")
+        wait_until(lambda: cluster.value("SELECT failed_count FROM pg_stat_archiver") > 0, message="a failure")
         planned(recoverable, program=recoverable.program, timeout=0)
         repaired = verify(recoverable, diff=True)
         assert [step["text"] for step in repaired["steps"]] == [f"{verb} pgark-wal at {program}"]
@@ -184,7 +189,7 @@ def test_an_archive_that_cannot_be_written_is_explained_in_the_programs_own_word
         assert f"no setting was changed: pgark-wal: archiving cannot work: {repository}: found mode 0550" in unproved(
             recoverable
         )
-        message = recoverable.fail("restore_point", switch_wal=True, wait=True, timeout=2)
+        message = recoverable.fail("restore_point", switch_wal=True, wait=True, timeout=3600, patient=False)
         assert "did not arrive in" in message
         assert "failed" in message
         assert "pgark-wal: " in message

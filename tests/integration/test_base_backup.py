@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +21,7 @@ import pytest
 from tests.support import processes
 from tests.support.killing import run_and_kill
 from tests.support.marks import every_version
+from tests.support.mounts import mounted
 from tests.support.recoverable import Recoverable
 from tests.support.snapshots import settings, tree
 from tests.support.waiting import wait_until
@@ -37,6 +40,7 @@ class Backups:
         self.subject = subject
         self._executor = executor
         self._programs = subject.sandbox.directory(subject.cluster.home / "slow programs")
+        (self._programs / "pg_controldata").symlink_to(subject.cluster.bin_directory / "pg_controldata")
 
     def start(self, rate: str, **parameters: Any) -> Future[subprocess.CompletedProcess[str]]:
         """Start a backup at a rate of pg_basebackup's --max-rate, and return when it receives files."""
@@ -96,7 +100,8 @@ def test_a_backup_is_complete_described_and_closed_to_others(recoverable: Recove
     assert {entry.mode for name, entry in found.items() if name != "."} == {"rw-r-----"}
     assert found["."].mode == "rwxr-x---"
     backup = done["backup"]
-    assert backup == json.loads((directory / "backup.json").read_text(encoding="utf-8"))
+    described = json.loads((directory / "backup.json").read_text(encoding="utf-8"))
+    assert backup | {"sha256": described["sha256"]} == described
     assert backup["manifest_sha256"] == hashlib.sha256((directory / "backup_manifest").read_bytes()).hexdigest()
     assert backup["tablespaces"] == {oid: str(place)}
     assert backup["system_identifier"] == cluster.value("SELECT system_identifier::text FROM pg_control_system()")
@@ -113,7 +118,9 @@ def test_a_backup_that_is_there_satisfies_and_each_compression_of_the_server_wor
     for compression in available:
         backup = recoverable.run("base_backup", compression=compression)["backup"]
         assert backup["compression"] == compression
-        assert (recoverable.backups / backup["label"] / f"base.tar{SUFFIXES[compression]}").exists()
+        for name in ("base", "pg_wal"):
+            [archive] = (recoverable.backups / backup["label"]).glob(f"{name}.tar*")
+            assert archive.name == f"{name}.tar{SUFFIXES[compression]}"
         labels.append(backup["label"])
     assert [backup["label"] for backup in recoverable.run("backup_info")["backups"]] == labels
     for satisfied in ({"max_age": "1h"}, {"label": labels[0]}):
@@ -194,7 +201,7 @@ def test_a_backup_that_is_killed_at_any_change_is_whole_or_invisible(backups: Ba
 
 def test_a_backup_that_is_killed_while_it_receives_files_is_removed_by_the_next(backups: Backups) -> None:
     for received in (1, 6 << 20):
-        running = backups.start("16M")
+        running = backups.start("4M")
         backups.wait_for_bytes(received)
         module = backups.holder()
         processes.kill([module, *processes.descendants(module)])
@@ -204,6 +211,42 @@ def test_a_backup_that_is_killed_while_it_receives_files_is_removed_by_the_next(
     label = backups.subject.run("base_backup")["backup"]["label"]
     assert backups.visible() == [label]
     assert backups.leftovers() == []
+
+
+def test_a_pg_basebackup_that_is_killed_keeps_nobody_waiting(backups: Backups) -> None:
+    """Its second process, which receives WAL, does not notice: it would hold the module's output, and the lock."""
+    running = backups.start("1M")
+    receiver = max(processes.descendants(backups.holder()))
+    sender = processes.parent(receiver)
+    processes.send([sender], signal.SIGKILL)
+    assert "ended with status -9" in json.loads(running.result().stdout)["msg"]
+    assert not processes.is_working(receiver)
+    assert backups.leftovers() == []
+    assert backups.subject.run("base_backup")["changed"]
+
+
+def test_a_repository_that_is_full_of_leftovers_is_made_room_in(recoverable: Recoverable) -> None:
+    """The lock can be taken without room, what cannot be finished goes first, and what would fill it is not begun."""
+    subject, sandbox = recoverable, recoverable.sandbox
+    content = subject.repository.with_name("content")
+    subject.repository.rename(content)
+    sandbox.directory(subject.repository)
+    with mounted(sandbox, subject.repository, "192m"):
+        sandbox.run(["sh", "-c", 'cp -a "$1"/. "$2"', "sh", content, subject.repository])
+        subject.repository.chmod(0o750)
+        left = sandbox.directory(subject.backups / ".monday.partial")
+        sandbox.run(["dd", "if=/dev/zero", f"of={left}/base.tar", "bs=1M"], check=False)
+        assert shutil.disk_usage(subject.repository).free == 0
+        done = subject.run("base_backup", compression="none")
+        assert done["steps"][0]["step"] == "RemoveLeftover"
+        assert not left.exists()
+        room = shutil.disk_usage(subject.repository).free // 2**20 - 20
+        sandbox.run(["dd", "if=/dev/zero", f"of={subject.repository}/ballast", "bs=1M", f"count={room}"])
+        message = subject.fail("base_backup", compression="none")
+        assert f"not enough room for a backup in {subject.backups}: about " in message
+        assert "are kept for WAL\nHINT: make room" in message
+        assert len(list(subject.backups.iterdir())) == 1
+        subject.run("postgres_server", state="stopped")
 
 
 def test_one_backup_at_a_time_until_the_last_process_of_it_has_ended(backups: Backups) -> None:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.documents import commands
+from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks, Run
 from tests.support.postgres import Cluster
+from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
 
 NOW = """SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
@@ -23,18 +26,20 @@ IN_RECOVERY = "SELECT pg_is_in_recovery()"
 class Reader:
     """Somebody with a cluster `db1` and an empty host `db1-copy`, who types what a page says."""
 
-    def __init__(self, original: Cluster, copy: Cluster, playbooks: Playbooks) -> None:
+    def __init__(self, original: Cluster, copy: Cluster, playbooks: Playbooks, modules: Modules) -> None:
         self.original = original
         self.copy = copy
         self._playbooks = playbooks
+        self._modules = modules
         repository = {"backup_repository_path": str(original.home / "repository"), "wal_archiving_timeout": 3600}
         self._inventory = playbooks.inventory(original, copy, hosts={"db1-copy": repository})
 
     def prepare(self) -> dict[str, str]:
         """Have 10 orders at the earlier moment, 20 at the later, 30 at the restore point, 40 now; give the moments."""
-        self.run("playbooks/setup_archiving.yml", "--limit", "db1")
+        subject = Recoverable(self.original.sandbox, self.original, self._modules)
+        subject.enable()
         self.original.sql("CREATE TABLE orders AS SELECT generate_series(1, 5) AS n")
-        self.run("playbooks/base_backup.yml", "--limit", "db1")
+        subject.run("base_backup")
         moments = []
         for _moment in range(2):
             self.order()
@@ -63,17 +68,17 @@ class Reader:
 
 
 @pytest.fixture
-def reader(sandbox: Sandbox, version: str, playbooks: Playbooks) -> Iterator[Reader]:
+def reader(sandbox: Sandbox, version: str, playbooks: Playbooks, modules: Modules) -> Iterator[Reader]:
     """Provide a reader with nothing set up."""
     with sandbox.cluster(version, "db1") as original, Cluster(sandbox, version, "db1-copy") as copy:
         sandbox.directory(copy.socket_directory)
-        yield Reader(original, copy, playbooks)
+        yield Reader(original, copy, playbooks, modules)
 
 
 def test_the_guide_to_restoring(reader: Reader) -> None:
     moments = reader.prepare()
     page = iter(commands("restore-to-a-point-in-time.md", moments))
-    windows, asked, planned, paused, look, again, kept, undone, point, branch, copied, saved = page
+    windows, asked, planned, paused, look, again, kept, undone, point, branch, copied, saved, listed, removed = page
     assert "db1-copy" in reader.type(windows)
     assert "yes" in reader.type(asked)
     assert "promote the server" in reader.type(planned)
@@ -94,6 +99,13 @@ def test_the_guide_to_restoring(reader: Reader) -> None:
     reader.type(copied)
     assert reader.copy.value(COUNT) == 20
     assert "took backup" in reader.type(saved)
+    kept_data = sorted(reader.original.home.glob("data.before-*/"))
+    left = "".join(reader.type(listed).split())
+    assert all("".join(f"{path}: data that was set aside".split()) in left for path in kept_data)
+    assert removed[-1].startswith("remove=")
+    reader.type([*removed[:-1], json.dumps({"remove": str(kept_data[0])})])  # its path has spaces
+    assert sorted(reader.original.home.glob("data.before-*/")) == kept_data[1:]
+    assert reader.original.value(COUNT) == 20
 
 
 def test_the_worst_day(reader: Reader) -> None:

@@ -109,7 +109,9 @@ def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drif
     cluster.restart()
 
     # The archiver has ended, since both are set. The next begins 10 s later, if the server looks: else within 60 s.
-    done = drifted.enabled(verify=True, verify_timeout=30)
+    message = drifted.refused(program=drifted.program, timeout=0)
+    assert f"archive_library is 'basic_archive' (from {library}), which is not pgark-wal's" in message
+    done = drifted.enabled(verify=True, verify_timeout=30, replace=True)
     before = done["diff"]["before"]
     assert before.pop("pgark-wal") == "absent"
     assert before == {
@@ -128,26 +130,30 @@ def test_what_was_set_by_hand_is_replaced_and_shown_with_its_place(drifted: Drif
 
     cluster.sql("ALTER SYSTEM SET archive_command = 'true'")
     drifted.reload()
-    changed = drifted.enabled(verify=True)
+    changed = drifted.enabled(verify=True, replace=True)
     assert changed["diff"]["before"] == {"archive_command": f"true  (from {drifted.place_of('archive_command')})"}
     assert changed["verified_segment"]
     assert not drifted.enabled(verify=True)["changed"]
 
     [former] = drifted.enabled(compression="gzip")["diff"]["before"].values()
     assert " --compression zstd --jobs 2 " in former
-    assert former.endswith(f'"%p"  (from {drifted.place_of("archive_command")})')
+    assert former.endswith(f"; }}  (from {drifted.place_of('archive_command')})")
 
 
 @since(15)
 def test_a_library_takes_the_place_of_a_command_if_it_is_there(drifted: Drifted) -> None:
     drifted.cluster.sql(f"ALTER SYSTEM SET archive_command = '{COMMAND}'")
     drifted.reload()
-    message = drifted.refused(library="no_such_library")
+    message = drifted.refused(library="no_such_library", replace=True)
     assert "archive_library 'no_such_library' cannot be loaded: the server refused: could not access file" in message
-    done = drifted.foreseen(library="basic_archive", diff=True)
+    assert f"archive_command is '{COMMAND}'" in drifted.refused(library="basic_archive")
+    done = drifted.foreseen(library="basic_archive", diff=True, replace=True)
     assert done["settings_after"]["archive_library"] == "basic_archive"
     assert done["settings_before"]["archive_command"] == COMMAND
     assert done["settings_after"]["archive_command"] == ""
+    assert not drifted.foreseen(library="basic_archive", diff=True)["changed"], "what was asked for is nobody else's"
+    drifted.disabled(library="basic_archive")
+    assert drifted.cluster.value("SELECT reset_val FROM pg_settings WHERE name = 'archive_command'") == COMMAND
 
 
 def test_a_restart_that_would_end_archiving_is_forestalled(drifted: Drifted) -> None:
@@ -175,7 +181,8 @@ def test_the_command_line_is_named_before_anything_is_changed(drifted: Drifted) 
     assert drifted.enabled(timeout=17)["settings_after"].keys() == {"archive_mode", "archive_command"}
 
     drifted.start_with("--archive-mode=off", "-c archive_command=true")
-    assert "archive_mode is 'off', expected 'on'" in drifted.refused()
+    replacing = {"program": drifted.program, "timeout": 60, "replace": True}
+    assert "archive_mode is 'off', expected 'on'" in drifted.refused(**replacing)
     drifted.start_with("--archive-mode=on", "-c max_wal_senders=3")
     drifted.cluster.sql("ALTER SYSTEM SET max_wal_senders = 5")
     drifted.reload()
@@ -217,10 +224,16 @@ def test_errors_in_files_are_named_before_anything_is_changed(drifted: Drifted) 
 
 
 def test_an_error_that_would_keep_a_restart_from_succeeding_is_named_before_it(drifted: Drifted) -> None:
+    original = drifted.conf.read_text(encoding="utf-8")
     place = drifted.write("max_connections = many")
     message = drifted.fail("wal_archiving", program=drifted.program)
     assert f"will not start again:\n{place}: setting could not be applied: max_connections = 'many'" in message
     assert "HINT: correct the lines before the next restart" in message
+    drifted.conf.write_text(original, encoding="utf-8")
+    drifted.write("shared_preload_libraries = 'nosuch'")
+    message = drifted.fail("wal_archiving", program=drifted.program)
+    assert "the server will not start again: library 'nosuch' of shared_preload_libraries" in message
+    assert f"(set in {drifted.conf})" in message
 
 
 def test_disabling_undoes_the_set_up_and_leaves_the_archive(drifted: Drifted) -> None:
@@ -299,9 +312,9 @@ def test_what_depends_on_the_wal_keeps_its_level(
     assert drifted.value("archive_mode") == "off"
 
 
-def test_archiving_that_others_switched_on_is_switched_off(drifted: Drifted) -> None:
+def test_an_archiving_that_nobody_has_set_up_whole_is_switched_off(drifted: Drifted) -> None:
+    """A server with archive_mode on and no command keeps its WAL until the disk is full."""
     place = drifted.write("archive_mode = on")
-    drifted.write(f"archive_command = '{COMMAND}'")
     drifted.cluster.restart()
     done = drifted.disabled()
     assert done["diff"]["before"] == {"archive_mode": f"on  (from {place})"}
@@ -309,10 +322,7 @@ def test_archiving_that_others_switched_on_is_switched_off(drifted: Drifted) -> 
     drifted.cluster.restart()
     assert drifted.value("archive_mode") == "off"
     assert not drifted.disabled()["changed"]
-    assert drifted.enabled()["settings_before"] == {
-        "archive_mode": "off",
-        "archive_command": COMMAND,
-    }
+    assert drifted.enabled()["settings_before"] == {"archive_mode": "off", "archive_command": ""}
     drifted.cluster.restart()
     assert drifted.enabled(verify=True)["verified_segment"]
 

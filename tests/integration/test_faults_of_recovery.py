@@ -25,6 +25,7 @@ from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import CHECKOUT, Sandbox
+from tests.support.sealing import rewrite
 from tests.support.snapshots import tree
 from tests.support.waiting import wait_until
 
@@ -134,27 +135,43 @@ def test_a_failed_check_leaves_the_server_paused_until_one_is_met(subject: Recov
     undo(subject, 3)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "words"),
-    [
-        ("shared_preload_libraries", "nosuch", 'could not access file "nosuch"'),
-        ("shared_buffers", "900 TB", 'invalid value for parameter "shared_buffers"'),
-    ],
-)
-def test_a_restored_setting_that_does_not_fit_the_machine_is_named(
-    subject: Recoverable, setting: str, value: str, words: str
-) -> None:
-    """The setting came with the backup; nobody had restarted the server since it was written."""
-    configuration = subject.cluster.data_directory / "postgresql.auto.conf"
-    with configuration.open("a") as file:
-        file.write(f"{setting} = '{value}'\n")
+def left_behind(subject: Recoverable, setting: str) -> str:
+    """Have a setting in the backup that nobody has restarted the server with, and give the moment to restore to."""
+    with (subject.cluster.data_directory / "postgresql.auto.conf").open("a") as file:
+        file.write(f"{setting}\n")
     moment, _segment = write(subject)
+    return moment
+
+
+def test_a_restored_library_that_the_machine_lacks_is_named_before_the_server_is_stopped(subject: Recoverable) -> None:
+    moment = left_behind(subject, "shared_preload_libraries = 'plpgsql, nosuch'")
+    told = subject.fail("pitr_restore", state="staged", program=subject.program, target_time=moment)
+    assert "library 'nosuch' of shared_preload_libraries (set in postgresql.auto.conf of the restored data)" in told
+    assert "install what it belongs to, for PostgreSQL" in told
+    assert subject.cluster.value(COUNT) == 3
+    machine = {"shared_preload_libraries": "plpgsql", "listen_addresses": "127.0.0.1"}
+    subject.restore(target_time=moment, settings=machine)
+    assert subject.cluster.value(COUNT) == 2
+    assert subject.cluster.value("SHOW listen_addresses") == "127.0.0.1"
+
+
+def test_a_restored_library_that_is_none_is_named(subject: Recoverable) -> None:
+    library = subject.sandbox.home / "library.so"
+    library.write_text("not one")
+    moment = left_behind(subject, f"shared_preload_libraries = '{library}'")
     previous = switch_over(subject, target_time=moment)
     told = words_of_the_dying(subject)
-    assert words in told
-    assert setting in told
+    assert f'could not load library "{library}"' in told
+    assert "shared_preload_libraries" in told
     assert UNDO in told
     assert (previous / "global" / "pg_control").exists()
+
+
+def test_a_restored_setting_that_the_server_cannot_take_is_named_before_it_is_stopped(subject: Recoverable) -> None:
+    moment = left_behind(subject, "shared_buffers = '900 TB'")
+    told = subject.fail("pitr_restore", state="staged", program=subject.program, target_time=moment)
+    assert 'invalid value for parameter "shared_buffers": "900 TB"' in told
+    assert subject.cluster.value(COUNT) == 3
 
 
 def test_a_port_that_somebody_else_listens_on_is_told_when_the_server_opens(subject: Recoverable) -> None:
@@ -182,7 +199,7 @@ def test_a_restore_whose_controller_is_lost_goes_on_when_it_is_run_again(
     path = subject.sandbox.controller / "lost.yml"
     path.write_text(yaml.safe_dump(play))
     home = subject.cluster.home
-    for sign in ("data.restore", "data.before-*"):
+    for sign in ("data.restore", "data.before-*/"):
         output = subject.sandbox.controller / "lost.log"
         with playbooks.running(path, inventory, output) as process:
             wait_until(lambda sign=sign: list(home.glob(sign)) or process.poll(), timeout=60, message=sign)
@@ -258,7 +275,7 @@ def test_a_gap_within_a_backup_is_named_and_bridged_by_the_wal_that_it_brings(su
 
 def test_a_backup_without_its_wal_is_not_used(subject: Recoverable) -> None:
     moment, _segment = write(subject)
-    [own] = subject.backups.glob("*/pg_wal.tar")
+    [own] = subject.backups.glob("*/pg_wal.tar*")
     own.unlink()
     found = subject.run("backup_info", target_time=moment)
     assert [backup["usable"] for backup in found["backups"]] == [False]
@@ -272,10 +289,8 @@ def clock_set_back(history: History, label: str) -> Iterator[None]:
     """Date a backup ten years back, as a machine with a wrong clock would have."""
     path = history.subject.backups / label / "backup.json"
     content = path.read_text()
-    document = json.loads(content)
-    for name in ("start_time", "stop_time"):
-        document[name] = document[name].replace("20", "19", 1)
-    path.write_text(json.dumps(document))
+    times = {name: json.loads(content)[name].replace("20", "19", 1) for name in ("start_time", "stop_time")}
+    rewrite(path, **times)
     try:
         yield
     finally:

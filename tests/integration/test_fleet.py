@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,8 @@ from tests.support.waiting import wait_until
 
 NAMES = ("berlin", "lagos", "quito")
 DOWN_OR_UP = re.compile(r"(?m)^(\S+ \S+) .*(received fast shutdown request|ready to accept (?:read-only )?connections)")
-BROKEN = "shared_preload_libraries = 'no_such_library'\n"
+# An address of no machine (RFC 5737), at which a server finds out only when it starts.
+BROKEN = "listen_addresses = '192.0.2.1'\n"
 
 
 @dataclass
@@ -43,11 +44,12 @@ class Fleet:
         primary = self.clusters[0]
         return {"backup_repository_path": str(primary.home / "repository"), "backup_repository_cluster": primary.name}
 
-    def run(self, playbook: str, *clusters: Cluster, **options: Any) -> Run:
+    def run(self, playbook: str, *clusters: Cluster, arguments: Sequence[str] = (), **options: Any) -> Run:
         """Run a playbook over the clusters."""
         special = {self.standby.name: self.replicates, self.absent.name: self.unreachable}
         hosts = {cluster.name: special.get(cluster.name, {}) for cluster in clusters}
-        return self.playbooks.run(playbook, self.playbooks.inventory(*clusters, hosts=hosts), **options)
+        inventory = self.playbooks.inventory(*clusters, hosts=hosts)
+        return self.playbooks.run(playbook, inventory, *arguments, **options)
 
     def archived(self, name: str) -> list[str]:
         """Return the segments in a cluster's part of the first cluster's repository."""
@@ -105,7 +107,7 @@ def backed_up(fleet: Fleet, extended: Run) -> Run:
 def test_a_server_that_does_not_come_back_ends_the_restarts(broken: tuple[Run, list[int], list[int | None]]) -> None:
     run, before, after = broken
     assert after == [None, *before[1:]]
-    assert 'could not access file "no_such_library"' in said(run)
+    assert "could not create any TCP/IP sockets" in said(run)
     assert run.recap["berlin"]["failed"] == 1
 
 
@@ -141,11 +143,37 @@ def test_pitr_restore_touches_nothing_while_a_host_is_out_of_reach(fleet: Fleet,
     second = fleet.clusters[1]
     before = second.pid
     run = fleet.run("pitr_restore", second, fleet.absent, variables={"target": "latest", "fleet": True}, expected=2)
-    assert "not reached: atlantis. Nothing was touched." in said(run)
+    assert "atlantis cannot be reached. Nothing was touched." in said(run)
     # YAML doubles the quotes around it, or does not.
     assert re.search("leave it out: --limit '+all:!atlantis'", said(run))
     assert second.pid == before
     assert run.changed == 0
+
+
+def test_nobody_is_led_from_a_host_out_of_reach_to_the_restore_of_another(fleet: Fleet, backed_up: Run) -> None:
+    run = fleet.run("pitr_restore", fleet.absent, variables={"target": "latest"}, expected=2)
+    assert "atlantis cannot be reached. Nothing was touched." in said(run)
+    assert "--limit" not in said(run)
+
+
+def test_the_hint_keeps_to_the_hosts_that_were_chosen(fleet: Fleet, backed_up: Run) -> None:
+    second = fleet.clusters[1]
+    asked = ["--limit", "lagos:atlantis", "-e", "target=latest", "-e", "fleet=true"]
+    run = fleet.run("pitr_restore", second, fleet.standby, fleet.absent, arguments=asked, expected=2)
+    assert re.search("--limit '+lagos:atlantis:!atlantis'", said(run))
+
+
+def test_base_backup_passes_over_a_standby(fleet: Fleet, extended: Run) -> None:
+    run = fleet.run("base_backup", fleet.clusters[1], fleet.standby)
+    assert "skipped: standby is a standby, and backups are taken of its primary" in said(run)
+    assert "took backup" in said(run)
+    assert "HINT: name the primary" in said(fleet.run("base_backup", fleet.standby, expected=2))
+
+
+def test_pitr_finalize_passes_over_a_standby(fleet: Fleet, backed_up: Run) -> None:
+    run = fleet.run("pitr_finalize", fleet.clusters[1], fleet.standby)
+    assert "skipped: standby is a standby: it follows its primary, and is no restore that is paused" in said(run)
+    assert fleet.standby.value("SELECT pg_is_in_recovery()")
 
 
 def test_pitr_restore_refuses_a_standby_alone(fleet: Fleet, set_up: Run) -> None:

@@ -9,6 +9,7 @@ Each stage of it is a fixture that builds on the one before and keeps what its p
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import Any
 
 import pytest
 
+from tests.gates.environments import make_controller, oldest_and_newest
+from tests.gates.sanity import copy_project
+from tests.support import controller
 from tests.support.playbooks import Playbooks, Run, tasks
 from tests.support.postgres import Cluster
 from tests.support.sandbox import Sandbox
@@ -24,6 +28,7 @@ from tests.support.waiting import wait_until
 
 FILL = "INSERT INTO ledger SELECT n, md5(n::text) FROM generate_series(%s::int, %s) AS n"
 SUM = "SELECT count(*) || ':' || md5(string_agg(n || t, ',' ORDER BY n)) FROM ledger"
+SLOT = "slot standby (physical) is in no backup, so it is lost: a physical one is made anew with its standby"
 NOW = """SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
@@ -53,6 +58,10 @@ class Life:
         run = self.run(playbook, *extra, **options)
         assert self.picture() == before
         return run
+
+    def answer(self, playbook: str, answers: dict[str, Any], *arguments: str) -> Run:
+        """Run a playbook with the answers of a survey."""
+        return self._playbooks.answered(playbook, self.inventory, answers, *arguments)
 
     def dry_run(self, playbook: str, *extra: str) -> Run:
         """Run a playbook with --check and --diff, which must not change anything."""
@@ -128,12 +137,15 @@ def backed_up(life: Life, archiving: Stage) -> Stage:
 def dropped(life: Life, backed_up: Stage) -> Restored:
     """Drop the table, and restore to a moment at which a transaction was open."""
     cluster = life.cluster
+    cluster.sql("ALTER SYSTEM SET max_connections = 30")
+    cluster.restart()
     cluster.sql(FILL, (1001, 3000))
     with cluster.connect() as late, late.transaction():
         late.execute("INSERT INTO ledger VALUES (0, 'begun before the target, committed after it')")
         expected, target = cluster.value(SUM), cluster.value(NOW)
     cluster.sql(FILL, (3001, 3500))
     cluster.sql("DROP TABLE ledger")
+    cluster.sql("SELECT pg_create_physical_replication_slot('standby')")
     restore = ("pitr_restore", f"target_time={target}")
     stage = life.dry_run(*restore), life.run(*restore), life.run(*restore)
     return Restored(*stage, target, expected, cluster.value(SUM))
@@ -166,6 +178,7 @@ def paused(life: Life, deleted: Restored) -> Restored:
     assert life.cluster.value("SELECT pg_is_in_recovery()")
     looked_at = life.run(*restore, "target_action=pause", variables=checked)
     assert life.cluster.value("SELECT pg_is_in_recovery()")
+    assert "finish the restore first: pitr_finalize.yml" in said(life.run("base_backup", "backup_label=x", expected=2))
     last = life.run(*restore, variables=checked | {"pitr_restore_keep_previous": False})
     return Restored(refused, looked_at, last, deleted.target, deleted.expected, life.cluster.value(SUM))
 
@@ -176,7 +189,7 @@ def test_setup_archiving_says_beforehand_what_it_would_do(archiving: Stage) -> N
 
 
 def test_setup_archiving_restarts_the_server_once_and_finds_a_segment(life: Life, archiving: Stage) -> None:
-    assert any("service | Have pg_ctl" in task for task in archiving.first.changed_tasks)
+    assert any("pg_ctl | Have pg_ctl" in task for task in archiving.first.changed_tasks)
     archived = [path.name for path in (life.cluster.home / "repository" / "life" / "wal").glob("*/0000000100000000*")]
     assert archived
     assert {path.name for path in life.second.glob("life/wal/*/0*")} >= set(archived)
@@ -214,9 +227,6 @@ def test_base_backup_takes_the_age_from_the_inventory_unless_one_is_given(life: 
 
 
 REFUSED = {
-    "a bare date": (["target_time=2026-09-15"], "is a date without a time"),
-    "a time cut off at the space": (["target_time=2026-09-15 14:30:00+00"], "write T between date and time"),
-    "a time without offset": (["target_time=2026-09-15T14:30:00"], "add Z for UTC, or the offset"),
     "a time in the future": (["target_time=2126-09-15T14:30:00Z"], "is in the future"),
     "a time before the backup": (["target_time=2020-09-15T14:30:00Z"], "the earliest moment that can be restored is"),
 }
@@ -231,10 +241,11 @@ def test_pitr_restore_refuses_before_anything_is_touched(life: Life, variables: 
 
 
 GUARDED = {
-    "two targets": (["target_time=2026-09-15T14:30:00Z", "target=latest"], "is given: target_time, target. HINT"),
-    "three targets": (["target_xid=7", "target_name=x", "target_lsn=0/1"], "target_xid, target_name, target_lsn. HINT"),
+    "two targets": (["target_time=2026-09-15T14:30:00Z", "target=latest"], "are given: target_time, target; expected"),
+    "a time cut off at the space": (["target_time=2026-09-15 14:30:00+00"], "write T between date and time"),
+    "a misspelt target": (["target_tme=2026-09-15T14:30:00Z"], "the nearest is target_time"),
+    "a bare date": (["target_time=2026-09-15"], "is a date without a time"),
     "no target": ([], "no recovery target is given"),
-    "a target of no kind": (["target=yesterday"], "there is no target=yesterday"),
     "a pause at the end": (["target=latest", "target_action=pause"], "there is nothing to pause at"),
 }
 
@@ -260,11 +271,47 @@ def test_pitr_restore_refuses_two_clusters_and_names_them(sandbox: Sandbox, play
 def test_one_cluster_that_cannot_be_staged_keeps_the_fleet_running(
     life: Life, sandbox: Sandbox, playbooks: Playbooks
 ) -> None:
-    both = playbooks.inventory(life.cluster, Cluster(sandbox, life.cluster.version, "neighbour"))
+    neighbour = Cluster(sandbox, life.cluster.version, "neighbour")
+    sandbox.directory(neighbour.home)
+    both = playbooks.inventory(life.cluster, neighbour)
     pid = life.cluster.pid
     run = life.run("pitr_restore", "target=latest", "fleet=true", inventory=both, expected=2)
     assert "neighbour/repository is not a repository" in said(run)
     assert life.cluster.pid == pid
+    # It was staged, and would keep any other restore from being begun.
+    shutil.rmtree(life.cluster.data_directory.with_name("data.restore"))
+
+
+def test_a_survey_with_blank_answers_asks_for_nothing_but_the_target(life: Life, backed_up: Stage) -> None:
+    asked = ["target_time", "target_xid", "target_inclusive", "target_timeline", "target_action", "force", "fleet"]
+    run = life.answer("pitr_restore", dict.fromkeys(asked, "") | {"target": "latest"}, "--check")
+    assert f"- create {life.cluster.data_directory}.restore - unpack" in said(run)
+
+
+def test_the_oldest_ansible_takes_an_inventory_with_dates(life: Life, backed_up: Stage, sandbox: Sandbox) -> None:
+    """Before 2.19, it made text of all that an inventory says of the hosts, and could not read it back."""
+    oldest = Playbooks(sandbox, make_controller(oldest_and_newest()[0]) / "bin/ansible-playbook")
+    run = oldest.run("pitr_restore", life.inventory, "--check", "-e", "target=latest")
+    assert f"- create {life.cluster.data_directory}.restore - unpack" in said(run)
+    # Nor did it take what is imported where the name of the tasks around it comes from a host.
+    assert "recovery had ended before" in said(oldest.run("pitr_finalize", life.inventory))
+
+
+def test_the_installed_collection_is_called_by_name(
+    life: Life, backed_up: Stage, sandbox: Sandbox, playbooks: Playbooks
+) -> None:
+    """Built and installed as whoever downloads it does, and called from somewhere else than a checkout."""
+    place = sandbox.controller / "installed"
+    copy_project(place / "copy")
+    galaxy = [controller.ansible_playbook().with_name("ansible-galaxy"), "collection"]
+    subprocess.run([*galaxy, "build", "--output-path", place, place / "copy"], check=True, capture_output=True)
+    [archive] = place.glob("pgark-postgres-*.tar.gz")
+    subprocess.run(
+        [*galaxy, "install", "--force", "--offline", "-p", place, archive], check=True, capture_output=True, cwd=place
+    )
+    run = playbooks.elsewhere(place, "pgark.postgres.recovery_windows", life.inventory, "-e", "target=latest")
+    assert "1 host, 1 with a recovery window" in said(run)
+    assert "yes from backup" in said(run)
 
 
 def test_recovery_windows_answers_and_changes_nothing(life: Life, backed_up: Stage) -> None:
@@ -289,6 +336,8 @@ def test_pitr_restore_says_beforehand_what_it_would_do(life: Life, dropped: Rest
         assert restored.dry.changed == 1
         assert f"- create {life.cluster.data_directory}.restore - unpack" in said(restored.dry)
         assert "- promote the server" in restored.dry.output
+    assert SLOT in said(dropped.dry).partition(" - the steps: ")[0]
+    assert "no server answers, so nobody was asked for standbys" not in said(deleted.dry), "there is no data either"
 
 
 def test_pitr_restore_brings_back_what_was_committed_before_the_target_and_no_more(
@@ -301,7 +350,14 @@ def test_pitr_restore_brings_back_what_was_committed_before_the_target_and_no_mo
 def test_pitr_restore_says_what_it_did(dropped: Restored, deleted: Restored) -> None:
     assert f"restored to {dropped.target}, from backup" in said(dropped.first)
     assert "open for writing, on timeline 2" in said(dropped.first)
+    assert SLOT in said(dropped.first)
+    assert SLOT not in said(dropped.second)
     assert "the data from before is in" in said(dropped.first)
+    raised = "max_connections is 20, and the WAL to be replayed needs 30, so the server is started with 30"
+    assert raised in said(dropped.first)
+    assert raised not in said(dropped.second)
+    assert "to go back: ansible-playbook pgark.postgres.pitr_rollback --limit" in said(dropped.first)
+    assert "when you are sure: ansible-playbook pgark.postgres.previous_data --limit" in said(dropped.first)
     assert "open for writing, on timeline 3" in said(deleted.first)
     assert "no data from before is kept" in said(deleted.first)
 

@@ -179,6 +179,13 @@ def refuse(history: History, **asked: Any) -> str:
         return history.subject.fail("pitr_restore", state="staged", program=history.subject.program, **asked)
 
 
+def asked_beforehand(history: History, **asked: Any) -> str:
+    """Ask what a restore would say, and return why it would be refused although the target is there."""
+    answer = history.subject.run("backup_info", **asked)
+    assert answer["reachable"] is True
+    return str(answer["refused"])
+
+
 @pytest.mark.parametrize("row", FORMS, ids=lambda row: row.name)
 def test_what_is_no_target_is_refused_with_the_form_to_use(history: History, row: Row) -> None:
     told = refuse(history, **row.asked(history))
@@ -203,15 +210,24 @@ def test_a_preview_refuses_what_the_restore_would_refuse(history: History) -> No
     assert "'nosuch'" in told["msg"]
 
 
-def test_latest_has_to_say_which_when_a_lower_timeline_was_written_last(history: History) -> None:
-    last = sorted((history.subject.wal / "0000000500000000").iterdir())[-1]
-    times = last.stat()
-    os.utime(last, (times.st_atime, times.st_mtime + 3600))
+def test_the_times_of_files_decide_nothing(history: History) -> None:
+    """A copy of a repository need not keep them."""
+    asked = {"target": "latest"}, options(history.target(6, "time", "g plain"))
+    before = [history.subject.run("backup_info", **target) for target in asked]
+    files = [path for path in history.subject.repository.rglob("*") if path.is_file()]
+    times = {path: path.stat() for path in files}
     try:
-        told = refuse(history, target="latest")
+        for number, path in enumerate(sorted(files, reverse=True)):
+            os.utime(path, (number, number))
+        after = [history.subject.run("backup_info", **target) for target in asked]
     finally:
-        os.utime(last, (times.st_atime, times.st_mtime))
-    assert "target_timeline=6 or target_timeline=5" in told
+        for path, status in times.items():
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    for answers in (before, after):
+        for answer in answers:
+            for run in answer["wal"]:
+                run.pop("last_archived")
+    assert after == before
 
 
 def test_a_directory_that_is_not_the_clusters_is_not_replaced(history: History, sandbox: Sandbox) -> None:
@@ -219,6 +235,7 @@ def test_a_directory_that_is_not_the_clusters_is_not_replaced(history: History, 
     with sandbox.cluster(history.subject.cluster.version, "another") as another:
         told = refuse(history, **target, data_directory=another.data_directory)
         assert "holds another cluster: its system identifier is" in told
+        assert told == asked_beforehand(history, **target, data_directory=another.data_directory)
         assert another.value("SELECT 1") == 1
     home = sandbox.directory(sandbox.home / "precious")
     (home / "letter").write_text("nobody has a copy of this")
@@ -226,6 +243,7 @@ def test_a_directory_that_is_not_the_clusters_is_not_replaced(history: History, 
     told = refuse(history, **target, data_directory=home)
     assert "is not a PostgreSQL data directory" in told
     assert "force: true" in told
+    assert told == asked_beforehand(history, **target, data_directory=home)
     assert tree(home) == before
 
 
@@ -235,6 +253,8 @@ def test_too_little_room_is_told_with_both_figures(history: History, sandbox: Sa
     place = sandbox.directory(sandbox.home / "small disk")
     with mounted(sandbox, place, size="2m"):
         told = refuse(history, **target, data_directory=place / "data")
+        also = asked_beforehand(history, **target, data_directory=place / "data")
+        assert told.partition("needed")[0] == also.partition("needed")[0]  # who restores holds a file there
         assert sandbox.run(["ls", "-A", place]).stdout == ""
     needed, free = re.search(r"(\d+) bytes\), .* are free \((\d+) bytes", told).groups()
     assert int(needed) > 4 << 20 > 2 << 20 >= int(free)

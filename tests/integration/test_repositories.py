@@ -10,6 +10,8 @@ import json
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -165,3 +167,47 @@ def the_second_one_stands_in_for_what_the_first_has_damaged(pair: Pair) -> None:
     subject.promote()
     assert pair.cluster.value("SELECT count(*) FROM kept") == 300
     assert f" is delivered from {pair.second}, but: {pair.first}/" in pair.cluster.log()[before:]
+
+
+@contextmanager
+def read_only(subject: Recoverable) -> Iterator[None]:
+    """Keep the servers' user from writing to its repository."""
+    run = subject.sandbox.run
+    run(["chmod", "-R", "a-w", subject.repository])
+    try:
+        yield
+    finally:
+        run(["chmod", "-R", "u+w", subject.repository])
+
+
+def test_a_restore_in_place_works_from_a_repository_that_cannot_be_written(recoverable: Recoverable) -> None:
+    cluster = recoverable.cluster
+    cluster.sql("CREATE TABLE ledger AS SELECT generate_series(1, 50) AS n")
+    recoverable.run("base_backup", compression="none")
+    cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
+    recoverable.switch()
+    with read_only(recoverable):
+        cluster.sql("INSERT INTO ledger SELECT generate_series(101, 150)")
+        recoverable.restore(target="latest")
+        assert cluster.value("SELECT count(*) FROM ledger") == 150, "what was only in pg_wal is there, too"
+
+
+def test_a_further_repository_that_is_the_first_one_is_refused(recoverable: Recoverable) -> None:
+    link = recoverable.cluster.home / "second"
+    link.symlink_to(recoverable.repository)
+    for path in (link, str(recoverable.repository).replace("/home/", "//home/")):
+        message = recoverable.fail("wal_archiving", program=recoverable.program, further_repositories=[str(path)])
+        assert f"repository {path} is the directory {recoverable.repository}, expected another one" in message
+    options = {"program": recoverable.program, "state": "staged", "target": "latest"}
+    assert "expected another one" in recoverable.fail("pitr_restore", further_repositories=[str(link)], **options)
+
+
+def test_a_repository_inside_of_what_it_protects_is_refused(recoverable: Recoverable) -> None:
+    cluster = recoverable.cluster
+    space = recoverable.sandbox.directory(cluster.home / "space")
+    cluster.sql(f"CREATE TABLESPACE fast LOCATION '{space}'")
+    for inside in (cluster.data_directory / "archive", space / "archive", cluster.home):
+        message = recoverable.fail("backup_repository", path=inside, separate_filesystem="ignore")
+        assert f"repository {inside} " in message
+        assert "; expected a place apart from it\nHINT: choose another directory" in message
+        assert not (inside / "repository.json").exists()

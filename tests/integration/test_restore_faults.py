@@ -142,8 +142,7 @@ def test_another_server_on_the_port_is_told_apart(backed_up: tuple[Recoverable, 
     with sandbox.cluster(subject.cluster.version, "other") as other:
         there = {"login_port": other.port, "login_unix_socket": other.socket_directory}
         message = subject.fail("restore_point", switch_wal=True, **there)
-        assert f"works in {other.data_directory}" in message
-        assert "another cluster answers there" in message
+        assert f"has port {subject.cluster.port}, as its postmaster.pid says, and login_port is {other.port}" in message
 
 
 @soak
@@ -232,13 +231,13 @@ def test_a_half_switched_directory_cannot_start(backed_up: tuple[Recoverable, st
 
 
 def test_the_wait_fails_at_once_with_the_servers_words(backed_up: tuple[Recoverable, str]) -> None:
-    """A damaged segment ends recovery; the data that was replaced is still there."""
+    """A segment that is damaged after it was read ends recovery; the data that was replaced is still there."""
     subject, moment = backed_up
+    stage(subject, moment)
     for segment in sorted(subject.wal.glob("0000000100000000/*.zst"))[-2:]:
         content = bytearray(segment.read_bytes())
         content[len(content) // 2] ^= 0xFF
         segment.write_bytes(content)
-    stage(subject, moment)
     subject.run("postgres_server", state="stopped")
     restored = subject.run("pitr_restore", state="restored", program=subject.program, target_time=moment)
     assert "could not restore file" in words_of_the_dying(subject)
@@ -253,7 +252,7 @@ def words_of_the_dying(subject: Recoverable) -> str:
 
 
 def test_a_pause_before_the_target_is_not_taken_for_the_target(backed_up: tuple[Recoverable, str]) -> None:
-    """The WAL says that max_connections was raised after the backup; the restored server has the smaller value."""
+    """The WAL says that max_connections was raised after the backup; somebody has it lower when the server starts."""
     subject, _moment = backed_up
     cluster = subject.cluster
     small = int(cluster.value("SHOW max_connections"))
@@ -262,7 +261,9 @@ def test_a_pause_before_the_target_is_not_taken_for_the_target(backed_up: tuple[
     cluster.sql("INSERT INTO ledger SELECT generate_series(151, 200)")
     moment = cluster.value(NOW)
     subject.switch()
-    message = paused_too_early(subject, moment)
+    planned = stage(subject, moment, check_mode=True)["steps"]
+    assert any(f"where it asks for max_connections = {small + 10}, " in step["text"] for step in planned)
+    message = paused_too_early(subject, moment, f"max_connections = {small}")
     assert f"max_connections is {small} and has to be {small + 10}\nHINT: raise them with ALTER SYSTEM" in message
     assert message in subject.fail("recovery", state="promoted")
     assert cluster.value("SELECT pg_is_in_recovery()")
@@ -273,11 +274,14 @@ def test_a_pause_before_the_target_is_not_taken_for_the_target(backed_up: tuple[
     assert cluster.value(COUNT) == 200
 
 
-def paused_too_early(subject: Recoverable, moment: str) -> str:
-    """Restore to a moment whose WAL the server cannot replay up to, and return what is said about it."""
-    stage(subject, moment)
+def paused_too_early(subject: Recoverable, moment: str, setting: str) -> str:
+    """Restore to a moment whose WAL the server cannot replay up to with a setting, and return what is said about it."""
+    [told] = stage(subject, moment)["warnings"]
+    assert f"{setting.replace('=', 'is')}, and the WAL to be replayed needs" in told
     subject.run("postgres_server", state="stopped")
     subject.run("pitr_restore", state="restored", program=subject.program, target_time=moment)
+    with (subject.cluster.data_directory / "postgresql.auto.conf").open("a") as file:
+        file.write(f"{setting}\n")
     subject.run("postgres_server", state="started")
     return subject.fail("recovery", state="at_target", look=60)
 
@@ -305,6 +309,52 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(recoverable: Re
         subject.run("postgres_server", state="stopped")
 
 
+# Just before it is unpacked, all but 20 MB of the room is taken, as by a server that goes on writing.
+FILL = """
+import os, runpy, sys
+ballast, program = sys.argv[1:]
+sys.argv[:] = [program]
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply
+real = apply.carry_out
+def carry_out(step, host, steps):
+    if type(step).__name__ == "UnpackBackup":
+        found = os.statvfs(os.path.dirname(ballast))
+        with open(ballast, "wb") as file:
+            file.write(bytes(found.f_bavail * found.f_frsize - (20 << 20)))
+    return real(step, host, steps)
+apply.carry_out = carry_out
+runpy.run_path(program, run_name="__main__")
+"""
+
+
+def test_a_disk_that_fills_up_meanwhile_is_left_to_the_server(recoverable: Recoverable, sandbox: Sandbox) -> None:
+    subject, cluster = recoverable, recoverable.cluster
+    disk = sandbox.directory(cluster.home / "disk")
+    cluster.stop()
+    with mounted(sandbox, disk, "280m"):
+        sandbox.run(["cp", "-a", cluster.data_directory, disk / "data"])
+        cluster.data_directory.rename(cluster.home / "aside")
+        cluster.data_directory.symlink_to(disk / "data")
+        subject.owned(cluster.data_directory)
+        subject.run("postgres_server", state="started")
+        moment = write_and_lose(subject, cluster)
+        wanted = {**subject.options, "state": "staged", "program": subject.program, "target_time": moment}
+        done = subject.modules.start("pitr_restore", wanted, program=FILL, arguments=[str(disk / "ballast")])
+        assert f"the file system of {disk}/data.restore is full, or nearly so" in json.loads(done.stdout)["msg"]
+        assert sandbox.run(["ls", disk / "data.restore"]).stdout.split() == ["pgark_restore.json"]
+        cluster.sql("CREATE TABLE more AS SELECT generate_series(1, 1000) AS n")
+        cluster.sql("CHECKPOINT")
+        leftover = disk / "data.restore" / "base"
+        sandbox.run(["sh", "-c", 'mkdir "$1" && head -c 4194304 /dev/zero > "$1/1"', "sh", leftover])
+        said = subject.fail("pitr_restore", state="staged", program=subject.program, target_time=moment)
+        assert "are left to others" in said
+        assert not sandbox.run(["ls", leftover], check=False).stdout, "what a killed one has left goes first"
+        sandbox.run(["rm", disk / "ballast"])
+        subject.restore(target_time=moment)
+        assert cluster.value(COUNT) == 100
+        subject.run("postgres_server", state="stopped")
+
+
 def with_tablespace(subject: Recoverable, space: Path) -> None:
     """Put a table into a tablespace, and take a backup."""
     subject.cluster.sql(f"CREATE TABLESPACE small LOCATION '{space}'")
@@ -313,7 +363,7 @@ def with_tablespace(subject: Recoverable, space: Path) -> None:
 
 
 def test_a_restore_to_the_end_that_ends_early_is_no_success(backed_up: tuple[Recoverable, str]) -> None:
-    """A record was damaged before it was archived: PostgreSQL takes it for the end of the WAL, and promotes there."""
+    """A record is damaged after it was read: PostgreSQL takes it for the end of the WAL, and promotes there."""
     subject, _moment = backed_up
     cluster = subject.cluster
     segment = subject.switch()["segment"]
@@ -324,9 +374,9 @@ def test_a_restore_to_the_end_that_ends_early_is_no_success(backed_up: tuple[Rec
     assert damaged != segment
     cluster.sql("INSERT INTO ledger SELECT generate_series(251, 300)")
     subject.switch()
-    damage(subject, damaged, int(before) % (16 * 1024 * 1024) + 40)
     subject.run("postgres_server", state="stopped")
     subject.run("pitr_restore", state="staged", program=subject.program, target="latest")
+    damage(subject, damaged, int(before) % (16 * 1024 * 1024) + 40)
     subject.run("pitr_restore", state="restored", program=subject.program, target="latest")
     subject.run("postgres_server", state="started")
     message = subject.fail("recovery", state="at_target", look=60)
@@ -462,6 +512,56 @@ def test_a_data_directory_that_is_a_mount_point_is_restored_inside(
         assert subject.run("cluster_info")["data_directory_mount_point"]
         assert stage(subject, moment)["in_place"]
         subject.run("postgres_server", state="stopped")
+
+
+def test_a_bind_mount_of_the_same_file_system_is_a_mount_point(
+    backed_up: tuple[Recoverable, str], sandbox: Sandbox
+) -> None:
+    """As container runtimes and fstab make them: no number of a device tells them from other directories."""
+    subject, moment = backed_up
+    cluster, volume = subject.cluster, subject.cluster.home / "volume"
+    cluster.stop()
+    cluster.data_directory.rename(volume)
+    sandbox.directory(cluster.data_directory)
+    with mounted(sandbox, cluster.data_directory, bind=volume):
+        subject.run("postgres_server", state="started")
+        subject.restore(target_time=moment)
+        assert cluster.value(COUNT) == 100
+        assert subject.run("cluster_info")["data_directory_mount_point"]
+        subject.run("postgres_server", state="stopped")
+    assert [path.name for path in cluster.home.glob("data*")] == ["data"]
+
+
+def test_what_cannot_be_renamed_is_refused_before_the_server_is_stopped(
+    backed_up: tuple[Recoverable, str], sandbox: Sandbox
+) -> None:
+    """In check mode, too: WAL on a disk that is mounted in the data directory; a parent that may not be written to."""
+    subject, moment = backed_up
+    cluster, wal = subject.cluster, subject.cluster.home / "wal disk"
+    inside = cluster.data_directory / "pg_wal"
+    cluster.stop()
+    inside.rename(wal)
+    sandbox.directory(inside)
+    with mounted(sandbox, inside, bind=wal):
+        subject.run("postgres_server", state="started")
+        assert f"are mounted inside of it: {inside}" in refused_in_check_mode(subject, target_time=moment)
+        assert f"are mounted inside of it: {inside}" in refused(subject, target_time=moment)
+        subject.run("postgres_server", state="stopped")
+    inside.rmdir()
+    wal.rename(inside)
+    cluster.start()
+    cluster.home.chmod(0o550)
+    try:
+        assert f"{cluster.home} is not there, or" in refused_in_check_mode(subject, target_time=moment)
+    finally:
+        cluster.home.chmod(0o750)
+
+
+def refused_in_check_mode(subject: Recoverable, **target: str) -> str:
+    parameters = {"state": "staged", "program": subject.program, "_ansible_check_mode": True}
+    result = json.loads(subject.modules.start("pitr_restore", subject.options | parameters | target).stdout)
+    assert result.get("failed")
+    return str(result["msg"])
 
 
 def write_and_lose(subject: Recoverable, cluster: Cluster) -> str:

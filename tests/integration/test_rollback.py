@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from tests.support.killing import run_and_kill
-from tests.support.marks import soak
+from tests.support.marks import ALL, on, soak
 from tests.support.modules import Modules
 from tests.support.mounts import mounted
 from tests.support.postgres import Cluster
 from tests.support.prepared import Prepared
 from tests.support.recoverable import Recoverable
 from tests.support.sandbox import Sandbox
-from tests.support.snapshots import tree
+from tests.support.snapshots import Entry, tree
 from tests.support.soak import Share
+from tests.support.waiting import wait_until
 
 COUNT = "SELECT count(*) FROM ledger"
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
@@ -76,7 +77,7 @@ class Story:
     @property
     def kept(self) -> list[Path]:
         """What is kept beside the data directory."""
-        return sorted(self.cluster.home.glob("data.before-*"))
+        return sorted(self.cluster.home.glob("data.before-*/"))
 
 
 @pytest.fixture
@@ -114,6 +115,72 @@ def test_a_promoted_restore_is_undone_to_the_byte(story: Story) -> None:
     assert (again["changed"], again["set_aside"]) == (False, done["set_aside"])
     story.check(150)
     assert not story.roll_back()["changed"], "the server runs, and there is nothing to do that would need it stopped"
+
+
+def leave_in_vain(story: Story) -> None:
+    """Put the data back, with a program that gives nothing from the archive: it stays as it was."""
+    broken = story.cluster.home / "broken"
+    broken.write_text("#!/bin/sh\nexit 127\n", encoding="utf-8")
+    broken.chmod(0o755)
+    message = story.subject.fail("pitr_restore", state="rolled_back", program=broken)
+    assert "could not be recovered to the end of its timeline" in message
+    assert not (story.data / "recovery.signal").exists()
+    stays = story.roll_back(program=broken, new_timeline="never", check_mode=True)
+    assert [step["step"] for step in stays["steps"]] == ["StayOnTimeline", "ForgetRollback"]
+
+
+# It gives what the archive has, and kills the server that asks for something before that.
+KILLING = """#!/bin/sh
+for word; do
+    case "$word" in {asked}*)
+        pid=$PPID
+        while [ "$(cat /proc/$pid/comm)" != postgres ]; do pid=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$pid/status); done
+        kill -9 "$pid"
+        exit 1 ;;
+    esac
+done
+exec '{program}' "$@"
+"""
+
+
+def leave_and_be_killed(story: Story) -> None:
+    """Put the data back, and have the recovery killed at one request after the other; each time it goes on."""
+    killing = story.cluster.home / "killing"
+    for asked in ("00000001.history", "000000010", "00000003.history"):
+        killing.write_text(KILLING.format(asked=asked, program=story.subject.program), encoding="utf-8")
+        killing.chmod(0o755)
+        message = story.subject.fail("pitr_restore", state="rolled_back", program=killing)
+        assert "could not be recovered to the end of its timeline" in message, asked
+        assert "run this again, which goes on" in message, asked
+
+
+@on(sorted({ALL[0], ALL[-1]}))
+def test_standbys_can_follow_what_is_put_back_where_the_archive_has_a_later_timeline(story: Story) -> None:
+    """The server had crashed when it was replaced, so what is put back first recovers on its own timeline."""
+    subject, cluster = story.subject, story.cluster
+    cluster.sql("SELECT pg_create_physical_replication_slot('follower')")
+    cluster.kill()
+    story.put(story.moment)
+    story.recover()
+    subject.promote()
+    subject.switch()
+    story.stop()
+    planned = subject.run("pitr_restore", state="rolled_back", new_timeline="never", check_mode=True)
+    assert "this data goes on above it" in " ".join(planned["warnings"])
+    leave_in_vain(story)
+    leave_and_be_killed(story)
+    done = story.roll_back(program=subject.program)
+    assert "the data goes on on timeline 3, which leaves 1" in " ".join(done["warnings"])
+    assert not story.roll_back(program=subject.program)["changed"]
+    story.check(150)
+    fetching = f"'{subject.program}' get --repository '{subject.repository}' --cluster {cluster.name} %f %p"
+    cluster.sql(f"ALTER SYSTEM SET restore_command = $${fetching}$$")
+    standby = story.subject.sandbox.standby(cluster, "follower")
+    try:
+        cluster.sql("INSERT INTO ledger SELECT generate_series(151, 200)")
+        wait_until(lambda: standby.value(COUNT) == 200, message="the standby to follow")
+    finally:
+        standby.remove()
 
 
 def test_what_is_left_of_a_destroyed_cluster_is_put_back_to_the_byte(story: Story) -> None:
@@ -237,7 +304,7 @@ def test_a_rollback_killed_at_any_change_goes_on_where_it_was(story: Story, modu
 def test_a_switch_killed_at_any_change_can_be_rolled_back(story: Story, modules: Modules, share: Share) -> None:
     """Between the two renames, and before the control file is in place, there is a way back as well."""
     story.stop()
-    before = tree(story.data)
+    before = settled(story)
     target = {"program": story.subject.program, "target_time": story.moment}
     options = {**story.subject.options, **target, "state": "restored"}
     story.subject.run("pitr_restore", state="staged", **target)
@@ -245,39 +312,24 @@ def test_a_switch_killed_at_any_change_can_be_rolled_back(story: Story, modules:
     while run_and_kill(modules, "pitr_restore", next(points), **options) is None:
         kills += 1
         assert kills < 20, "the switch does not come to an end"
-        if tree(story.data) != before:
+        if settled(story) != before:
             story.roll_back()
-        assert tree(story.data) == before
+        assert settled(story) == before
         assert stage_and_check(story, target)
     assert kills >= share.length(4, 1)
     story.recover()
     assert story.cluster.value(COUNT) == 100
 
 
+def settled(story: Story) -> dict[str, Entry]:
+    """Return the data without the file by which a run that was killed kept servers out: to PostgreSQL it is stale."""
+    return {name: entry for name, entry in tree(story.data).items() if name != "postmaster.pid"}
+
+
 def stage_and_check(story: Story, target: dict[str, Any]) -> bool:
     """Stage the restore again where the rollback has set its data aside; tell whether it is there."""
     story.subject.run("pitr_restore", state="staged", **target)
     return (story.data.parent / "data.restore" / "pgark_restore.json").exists()
-
-
-def test_another_restore_after_an_interrupted_switch_still_knows_the_way_back(story: Story) -> None:
-    """The data has been set aside, and there is nothing in its place; then somebody wants another moment."""
-    story.stop()
-    before = tree(story.data)
-    target = {"program": story.subject.program, "target_time": story.moment}
-    story.subject.run("pitr_restore", state="staged", **target)
-    options = {**story.subject.options, **target, "state": "restored"}
-    at = 1
-    while story.data.exists():
-        assert run_and_kill(story.subject.modules, "pitr_restore", at, **options) is None
-        at += 1
-    story.put(story.middle)
-    story.recover()
-    assert story.cluster.value(COUNT) == 50
-    story.stop()
-    story.roll_back()
-    assert tree(story.data) == before
-    story.check(150)
 
 
 def test_links_and_tablespaces_need_no_moving(recoverable: Recoverable, sandbox: Sandbox) -> None:
@@ -361,17 +413,15 @@ def test_a_switch_in_a_mount_point_can_be_rolled_back_half_way(in_mount_point: S
     story.check(150)
 
 
-def test_another_restore_after_a_half_done_exchange_still_knows_the_way_back(in_mount_point: Story) -> None:
+def test_after_a_half_done_exchange_there_is_no_other_restore_but_a_way_back(in_mount_point: Story) -> None:
     story = in_mount_point
     before = picture(story)
     target = {"program": story.subject.program, "target_time": story.moment}
     story.subject.run("pitr_restore", state="staged", **target)
     options = {**story.subject.options, **target, "state": "restored"}
     assert run_and_kill(story.subject.modules, "pitr_restore", 12, **options) is None
-    story.put(story.middle)
-    story.recover()
-    assert story.cluster.value(COUNT) == 50
-    story.stop()
+    other = {"program": story.subject.program, "target_time": story.middle, "force": True}
+    assert "was interrupted while the data was exchanged" in story.subject.fail("pitr_restore", state="staged", **other)
     story.roll_back()
     assert picture(story) == before
     story.check(150)
@@ -388,9 +438,13 @@ def killed_again_and_again(story: Story, steps: Iterator[int]) -> int:
 
 
 def picture(story: Story) -> tuple[list[str], list[str]]:
-    """Return what is in a mount point, seen from where it is mounted, without what is kept or staged there."""
+    """Return what is in a mount point, seen from where it is mounted.
+
+    What is kept or staged there is left out, and the file by which a run that was killed kept servers out.
+    """
     run, data = story.subject.sandbox.run, story.data
-    found = ["find", data, "-path", f"{data}/pgark.*", "-prune", "-o"]
+    left_out = ["-path", f"{data}/pgark.*", "-o", "-path", f"{data}/postmaster.pid"]
+    found = ["find", data, "(", *left_out, ")", "-prune", "-o"]
     names = run([*found, "-printf", "%P %y %m %l\n"]).stdout
     contents = run([*found, "-type", "f", "-exec", "sha256sum", "{}", "+"]).stdout
     return sorted(names.splitlines()), sorted(contents.splitlines())

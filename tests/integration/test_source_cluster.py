@@ -26,6 +26,7 @@ from tests.support.clones import (
     settings_of_a_clone,
     source_of_clones,
 )
+from tests.support.holding import held_before
 from tests.support.marks import every_version, soak
 from tests.support.modules import Modules
 from tests.support.postgres import SETTINGS
@@ -33,6 +34,8 @@ from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
 from tests.support.soak import Share
 from tests.support.waiting import wait_until
+
+SUBSCRIPTIONS = "SELECT subname, subenabled, subslotname FROM pg_subscription"
 
 
 @pytest.fixture(scope="module")
@@ -44,16 +47,25 @@ def source(sandbox: Sandbox, version: str, modules: Modules) -> Iterator[Source]
 
 @pytest.fixture
 def clone(source: Source, modules: Modules) -> Iterator[Clone]:
-    """Provide the place for a clone; its source, which runs beside it, has to be the same afterwards."""
+    """Provide the place for a clone; its source, which runs beside it, has to be the same afterwards.
+
+    What the clone has put into the repository goes with it.
+    """
     before = archived(source)
     with clone_of(source, modules) as created:
         yield created
+        for place in source.repository.glob(f"{created.cluster.name}*"):
+            shutil.rmtree(place)
     assert archived(source) == before
     assert source.cluster.value(SUM).startswith("3500:")
 
 
 def test_a_clone_is_whole_and_reaches_for_nothing_of_its_source(source: Source, clone: Clone) -> None:
-    restored = clone.clone()["restored"]
+    assert "library 'nosuch' of shared_preload_libraries" in clone.refused(
+        settings={"shared_preload_libraries": "nosuch"}
+    )
+    restored = clone.clone(settings={"max_connections": 10})["restored"]
+    assert clone.cluster.value("SHOW max_connections") == "20"
     assert (restored["source"], restored["identity"]) == (source.cluster.name, None)
     assert clone.run("pitr_restore", state="staged", **clone.wanted)["in_place"]
     cluster = clone.cluster
@@ -63,6 +75,8 @@ def test_a_clone_is_whole_and_reaches_for_nothing_of_its_source(source: Source, 
         **({"archive_library": ""} if int(cluster.version) >= 15 else {}),
         "external_pid_file": "",
         "listen_addresses": "127.0.0.1",
+        "log_directory": "log",
+        **({"stats_temp_directory": "pg_stat_tmp"} if int(cluster.version) < 15 else {}),
         "max_logical_replication_workers": "0",
         "port": str(cluster.port),
         "primary_conninfo": "",
@@ -71,6 +85,12 @@ def test_a_clone_is_whole_and_reaches_for_nothing_of_its_source(source: Source, 
     }
     assert cluster.value(SUM) == source.expected
     cluster.run("pg_amcheck", "-h", cluster.socket_directory, "-p", str(cluster.port), "--all", "--heapallindexed")
+    assert cluster.sql(SUBSCRIPTIONS) == [("feed", False, None)], "the slot at the publisher is the source's"
+    [told] = clone.run("recovery", state="promoted")["to_do"]
+    assert told.startswith(
+        "subscription feed (database postgres) is off, without the slot of the original: drop it, or"
+    )
+    assert source.cluster.sql(SUBSCRIPTIONS) == [("feed", True, "of_the_original")]
     # A commit waits for nobody, although the source's configuration names a standby.
     cluster.sql("SET synchronous_commit = on; INSERT INTO ledger VALUES (9000, 'in the clone')")
     clone.run("postgres_server", state="stopped")
@@ -246,7 +266,7 @@ def test_an_earlier_clone_is_replaced_and_nothing_of_it_gets_into_the_next(sourc
     """The first clone's own WAL has the names, and before it is detached the identifier, of WAL of the source."""
     theirs = source.sandbox.directory(clone.spaces / "fast" / "of somebody else")
     clone.clone()
-    assert location(clone).startswith(f"{clone.spaces}/fast/data.restored-")
+    assert location(clone).startswith(f"{clone.spaces}/fast/pgark-")
     in_place = {"source_cluster": None, "cluster": source.cluster.name, "tablespace_mapping": {}}
     assert "holds a clone of 'source' that has no identity of its own" in clone.refused(**in_place)
     clone.cluster.sql(FILL, (5001, 6000))
@@ -259,7 +279,7 @@ def test_an_earlier_clone_is_replaced_and_nothing_of_it_gets_into_the_next(sourc
     clone.wait_for_target()
     clone.run("recovery", state="promoted")
     assert clone.cluster.value(SUM).startswith("3500:")
-    assert location(clone).startswith(f"{clone.spaces}/fast/data.restored-")
+    assert location(clone).startswith(f"{clone.spaces}/fast/pgark-")
     assert len(list((clone.spaces / "fast").iterdir())) == 3
     assert theirs.is_dir()
     clone.run("postgres_server", state="stopped")
@@ -290,8 +310,8 @@ def test_what_cannot_become_a_clone_is_refused_and_left_as_it_is(source: Source,
     assert "has no postgresql.conf; that of 'source' is not restored" in clone.refused(
         config_directory=clone.cluster.home / "etc"
     )
-    assert "settings are given (port) without source_cluster" in clone.refused(
-        source_cluster=None, settings={"port": "1"}
+    assert "names archive_command, which a cluster that is restored in place has from its backup" in clone.refused(
+        source_cluster=None, cluster=source.cluster.name, tablespace_mapping={}, settings={"archive_command": "true"}
     )
     assert tree(clone.cluster.home) == before
     assert tree(data / "base") == taken
@@ -322,6 +342,10 @@ def test_a_clone_with_a_configuration_of_its_own(source: Source, clone: Clone) -
     refused = clone.refused(config_directory=wrong)
     assert f"a server started for {data} would work in {source.cluster.data_directory}" in refused
     assert tree(clone.cluster.home) == before
+    there = f'"{source.cluster.socket_directory}"'
+    shared = configuration_outside(clone, data_directory=data, port=source.cluster.port, unix_socket_directories=there)
+    refused = clone.refused(config_directory=shared)
+    assert f"would write where that of {source.cluster.data_directory} does: unix_socket_directories" in refused
     right = configuration_outside(clone, data_directory=data, hba_file=wrong / "pg_hba.conf")
     config = tree(right)
     clone.lay_out(config_directory=right)
@@ -335,6 +359,28 @@ def test_a_clone_with_a_configuration_of_its_own(source: Source, clone: Clone) -
     clone.detach()
     clone.run("postgres_server", state="started", config_file=right / "postgresql.conf")
     assert identifier(clone.cluster) != source.identifier
+
+
+def test_a_clone_is_made_anew_into_a_place_of_its_own_in_a_repository(source: Source, clone: Clone) -> None:
+    clone.become_a_cluster()
+    clone.enable()
+    place, first = clone.repository / clone.cluster.name, identifier(clone.cluster)
+    clone.run("base_backup", label="of-the-first")
+    clone.run("postgres_server", state="stopped")
+    clone.become_a_cluster(force=True)
+    message = clone.fail("backup_repository", separate_filesystem="ignore")
+    assert f"{place} belongs to the cluster with system identifier {first} " in message
+    assert f"backup_repository_retire=true keeps what is there as {clone.cluster.name}.retired-{first}" in message
+    retire = {"separate_filesystem": "ignore", "retire": True}
+    assert clone.run("backup_repository", **retire)["changed"]
+    assert not clone.run("backup_repository", **retire)["changed"]
+    assert clone.run("wal_archiving", program=clone.program, timeout=0)["restart_required"]
+    clone.run("postgres_server", state="restarted")
+    assert clone.run("wal_archiving", program=clone.program, timeout=0, verify=True)["verified_segment"]
+    assert clone.run("base_backup", label="of-the-second")["changed"]
+    for name, label in ((place.name, "of-the-second"), (f"{place.name}.retired-{first}", "of-the-first")):
+        found = clone.run("backup_info", cluster=name)
+        assert [backup["label"] for backup in found["backups"]] == [label]
 
 
 @pytest.fixture
@@ -365,7 +411,7 @@ def test_a_clone_on_another_machine(lost: Source, modules: Modules) -> None:
         assert tree(clone.cluster.home) == before
         assert clone.become_a_cluster()["changed"]
         assert clone.cluster.value(SUM) == lost.expected
-        assert location(clone) == str(clone.spaces / "fast")
+        assert location(clone).startswith(f"{clone.spaces}/fast/pgark-")
         clone.run("postgres_server", state="stopped")
         later = {"target_time": None, "target": "latest", "backup_label": label}
         refused = clone.refused(**later)
@@ -376,6 +422,30 @@ def test_a_clone_on_another_machine(lost: Source, modules: Modules) -> None:
         clone.run("postgres_server", state="started", config_file=own / "postgresql.conf")
         clone.wait_for_target()
         assert clone.cluster.value(SUM).startswith("3500:")
+
+
+def test_a_clone_that_was_killed_is_begun_again_and_leaves_another_one_of_the_same_mapping_alone(
+    source: Source, clone: Clone, modules: Modules
+) -> None:
+    """Both are to have their tablespace in the same directory; each makes one of its own there."""
+    with clone_of(source, modules, "second") as second:
+        second.wanted["tablespace_mapping"] = clone.wanted["tablespace_mapping"]
+        with held_before(clone, "VerifyStaging", state="staged", **clone.wanted) as begun:
+            begun.kill()
+        second.clone()
+        second.cluster.sql("CREATE TABLE work (n int) TABLESPACE fast")
+        second.cluster.sql("INSERT INTO work VALUES (1)")
+        [abandoned] = [path for path in (clone.spaces / "fast").iterdir() if str(path) != location(second)]
+        again = clone.run("pitr_restore", state="staged", **clone.wanted)
+        assert again["steps"][0]["step"] == "RemoveStaging"
+        assert not abandoned.exists()
+        clone.run("pitr_restore", state="restored", **clone.wanted)
+        second.run("postgres_server", state="restarted")
+        assert second.cluster.value("SELECT n FROM work") == 1
+        assert second.cluster.value(SUM) == source.expected
+    clone.run("postgres_server", state="started")
+    clone.wait_for_target()
+    assert clone.cluster.value(SUM) == source.expected
 
 
 def test_a_clone_whose_switch_is_killed_again_and_again_gets_there(source: Source, clone: Clone) -> None:

@@ -122,7 +122,9 @@ class Cluster:
         """Return what restores have set aside: beside the data, or within, where that is a mount point."""
         patterns = ("-path", f"{self.data_directory}.*", "-o", "-path", f"{self.data_directory}/pgark.*")
         parent = str(Path(self.data_directory).parent)
-        return self.machine.run("find", parent, "-maxdepth", "2", "(", *patterns, ")", "-prune").splitlines()
+        return self.machine.run(
+            "find", parent, "-maxdepth", "2", "(", *patterns, ")", "-prune", "-type", "d"
+        ).splitlines()
 
     def control(self, directory: str = "") -> dict[str, str]:
         """Return what pg_controldata says about a data directory."""

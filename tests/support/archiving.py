@@ -52,6 +52,7 @@ class Archiving:
             cluster.home / name,
             version=int(cluster.value("SELECT current_setting('server_version_num')")),
             system_identifier=cluster.value("SELECT system_identifier FROM pg_control_system()"),
+            segment_size=int(cluster.value("SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'")),
         )
         marker = repository.path / "repository.json"
         marker.write_text(marker.read_text().replace('"5e7b"', f'"{os.urandom(8).hex()}"'))

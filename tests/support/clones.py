@@ -17,6 +17,10 @@ from tests.support.snapshots import Entry, tree
 
 SUM = "SELECT count(*) || ':' || md5(string_agg(n || t, ',' ORDER BY n)) FROM ledger"
 FILL = "INSERT INTO ledger SELECT n, 'entry ' || n FROM generate_series(%s::int, %s) AS n"
+SUBSCRIBE = (
+    "CREATE SUBSCRIPTION feed CONNECTION 'host=/nowhere' PUBLICATION p"
+    " WITH (connect = false, slot_name = of_the_original)"
+)
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.USZ')"
 
 
@@ -29,6 +33,8 @@ class Source(Recoverable):
         self.cluster.sql(f"CREATE TABLESPACE fast LOCATION '{self.tablespace}'")
         self.cluster.sql("CREATE TABLE ledger (n int PRIMARY KEY, t text) TABLESPACE fast")
         self.cluster.sql("CREATE EXTENSION amcheck")
+        self.cluster.sql(SUBSCRIBE)
+        self.cluster.sql("ALTER SUBSCRIPTION feed ENABLE")
         self.cluster.sql(FILL, (1, 2000))
         self.run("base_backup")
         self.cluster.sql(FILL, (2001, 3000))
@@ -98,7 +104,10 @@ def source_of_clones(sandbox: Sandbox, version: str, modules: Modules, name: str
         "synchronous_standby_names": "a_standby_that_is_gone",
         "synchronous_commit": "local",
         "external_pid_file": "source.pid",
+        "log_directory": "/nowhere/log",
     }
+    if int(version) < 15:
+        reached_for["stats_temp_directory"] = str(sandbox.directory(sandbox.home / "statistics"))
     with sandbox.cluster(version, name, settings=SETTINGS | reached_for) as cluster:
         source = Source(sandbox, cluster, modules)
         source.enable()
@@ -124,7 +133,7 @@ def settings_of_a_clone(cluster: Cluster) -> dict[str, str]:
     names = (
         *("archive_mode", "archive_command", "archive_library", "external_pid_file", "listen_addresses"),
         *("max_logical_replication_workers", "port", "primary_conninfo", "restore_command"),
-        "synchronous_standby_names",
+        *("log_directory", "stats_temp_directory", "synchronous_standby_names"),
     )
     return dict(cluster.sql("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(names),)))
 

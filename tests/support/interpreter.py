@@ -21,6 +21,31 @@ from pathlib import Path
 # Not every Python needs the last one, not every psycopg comes with its libraries.
 PACKAGES = ("psycopg", "psycopg_binary", "psycopg_binary.libs", "typing_extensions.py")
 NOT_NEEDED = ("test", "idlelib", "tkinter", "turtledemo", "site-packages", "config-*")
+# What modules are sent as is one archive of sources, of a new name each time, which Python compiles each time: half of
+# what a short module takes. Here it does so once; everything else about them is as on any host.
+REMEMBERED = """
+import hashlib, marshal, os, sys, zipimport
+
+compile_source = zipimport._compile_source
+
+def remembered(path, source):
+    name = hashlib.sha256(source).hexdigest() + ".code"
+    try:
+        with open(os.path.join(PLACE, name), "rb") as file:
+            return marshal.load(file)
+    except (OSError, EOFError, ValueError, TypeError):
+        code = compile_source(path, source)
+    try:
+        written = os.path.join(PLACE, f"{name}.{os.getpid()}")
+        with open(written, "wb") as file:
+            marshal.dump(code, file)
+        os.rename(written, os.path.join(PLACE, name))
+    except OSError:
+        pass
+    return code
+
+zipimport._compile_source = remembered
+"""
 # typeshed leaves _base_executable out; venv uses it.
 DESCRIBE = """
 import importlib.util, json, sys
@@ -67,11 +92,20 @@ def create(
     for package in PACKAGES:
         if (source.packages / package).exists():
             provide(source.packages / package, packages / package)
+    remember(directory / "compiled", packages)
     (directory / "pyvenv.cfg").write_text(f"home = {program.parent}\ninclude-system-site-packages = false\n")
     interpreter = directory / "bin" / source.name
     interpreter.parent.mkdir()
     interpreter.symlink_to(program)
     return interpreter
+
+
+def remember(place: Path, packages: Path) -> None:
+    """Have the interpreter that takes these packages remember what it has compiled out of archives in a place."""
+    place.mkdir()
+    place.chmod(0o1777)  # modules run as more than one user
+    (packages / "remembered.py").write_text(f"PLACE = {str(place)!r}\n{REMEMBERED}", encoding="utf-8")
+    (packages / "remembered.pth").write_text("import remembered\n", encoding="utf-8")
 
 
 def relocated(program: bytes, libraries: Path) -> bytes:

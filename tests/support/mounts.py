@@ -18,19 +18,22 @@ MODE = "mode=0700"
 
 
 @contextmanager
-def mounted(sandbox: Sandbox, path: Path, size: str = "512m") -> Iterator[None]:
-    """Mount an empty tmpfs that the servers' user owns; for an ordinary user only what the sandbox runs can see it."""
-    options = f"size={size},{MODE}"
-    owner = f"uid={sandbox.account.uid},gid={sandbox.account.gid}"
+def mounted(sandbox: Sandbox, path: Path, size: str = "512m", bind: Path | None = None) -> Iterator[None]:
+    """Mount an empty tmpfs that the servers' user owns, or with `bind` a directory of the same file system.
+
+    For an ordinary user only what the sandbox runs can see it.
+    """
+    owner = f",uid={sandbox.account.uid},gid={sandbox.account.gid}" if os.getuid() == 0 else ""
+    tmpfs = ["mount", "-t", "tmpfs", "-o", f"size={size},{MODE}{owner}", "tmpfs", str(path)]
+    mount = tmpfs if bind is None else ["mount", "--bind", str(bind), str(path)]
     if os.getuid() == 0:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"{options},{owner}", "tmpfs", path], check=True)
+        subprocess.run(mount, check=True)
         try:
             yield
         finally:
             processes.end_below(path)  # nobody would find it later: its working directory is nowhere then
             subprocess.run(["umount", "--lazy", path], check=True)
         return
-    mount = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(path)]
     script = '"$@" && echo mounted && exec cat'
     namespace = ["unshare", "--user", "--mount", "--map-current-user", "--keep-caps", "sh", "-c", script, "sh", *mount]
     with subprocess.Popen(namespace, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

@@ -11,11 +11,13 @@ import re
 import resource
 import shlex
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ from tests.support.sandbox import CHECKOUT, MARK, Sandbox
 
 RECAP_LINE = re.compile(r"^(?P<host>\S+)\s+: (?P<counts>ok=\d+.*)$", re.MULTILINE)
 TASK_LINE = r"^(?:TASK|RUNNING HANDLER) \[(?P<task>.*)\] \*+$"
+# What an inventory may hold that is neither text nor a number, nor of any concern to us: dates, and a mode in octal.
+OF_OTHERS = {
+    "maintenance_begins": date(2026, 9, 15),
+    "maintenance_window": datetime(2026, 9, 15, 14, 30, tzinfo=timezone.utc),  # noqa: UP017  # mypy is at 3.10
+    "spool_mode": "OCTAL",
+}
 OUTCOME_LINE = r"^(?P<outcome>[a-z]+): \["
 TASK_OR_OUTCOME = re.compile(f"{TASK_LINE}|{OUTCOME_LINE}", re.MULTILINE)
 
@@ -72,8 +80,10 @@ class PlaybookFailure(AssertionError):
 class Playbooks:
     """Runs playbooks with a generated inventory: one host of the group `postgres` for each cluster, by its name."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, ansible: Path | None = None) -> None:
+        """`ansible` is an `ansible-playbook` other than the one that the tests run with."""
         self._sandbox = sandbox
+        self._ansible = ansible or controller.ansible_playbook()
         self._temporary = sandbox.controller / "ansible"
 
     def inventory(
@@ -88,9 +98,10 @@ class Playbooks:
         """
         own = hosts or {}
         all_hosts = {cluster.name: host_variables(cluster) | dict(own.get(cluster.name, {})) for cluster in clusters}
-        group = {"hosts": all_hosts, "vars": self._connection() | dict(variables or {})}
+        group = {"hosts": all_hosts, "vars": self._connection() | OF_OTHERS | dict(variables or {})}
         path = self._sandbox.controller / f"{'-'.join(all_hosts)}.yml"
-        path.write_text("---\n" + yaml.safe_dump({"postgres": group}, sort_keys=False), encoding="utf-8")
+        text = yaml.safe_dump({"postgres": group}, sort_keys=False).replace("OCTAL", "0750")
+        path.write_text(f"---\n{text}", encoding="utf-8")
         return path
 
     def run(
@@ -112,16 +123,44 @@ class Playbooks:
         """
         path = playbook if isinstance(playbook, Path) else Path("playbooks", f"{playbook}.yml")
         extra = ["-e", json.dumps(variables)] if variables else []
-        command = [str(controller.ansible_playbook()), "-i", str(inventory), str(path), *arguments, *extra]
+        command = [str(self._ansible), "-i", str(inventory), str(path), *arguments, *extra]
         run = self._run(command, environment or {}, timeout)
         if expected is not None and run.returncode != expected:
             raise PlaybookFailure(run, expected)
         return run
 
+    def answered(
+        self, playbook: str, inventory: Path, answers: Mapping[str, Any], *arguments: str, expected: int = 0
+    ) -> Run:
+        """Run one of our playbooks as AWX does: with ansible-runner, by its name, the answers of a survey in a file."""
+        place = self._sandbox.controller / f"runner-{uuid.uuid4()}"
+        for name, text in {
+            "project/play.yml": f"---\n- import_playbook: pgark.postgres.{playbook}\n",
+            "env/extravars": json.dumps(dict(answers)),
+        }.items():
+            (place / name).parent.mkdir(parents=True)
+            (place / name).write_text(text, encoding="utf-8")
+        command = [str(Path(sys.executable).with_name("ansible-runner")), "run", str(place), "-p", "play.yml"]
+        command += ["--inventory", str(inventory), f"--cmdline={shlex.join(arguments)}"]
+        # It looks for ansible-playbook on the PATH, and works elsewhere than in the checkout.
+        where = f"{self._ansible.parent}{os.pathsep}{os.environ['PATH']}"
+        run = self._run(command, {"PATH": where, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg")}, timeout=300)
+        if run.returncode != expected:
+            raise PlaybookFailure(run, expected)
+        return run
+
+    def elsewhere(self, place: Path, playbook: str, inventory: Path, *arguments: str) -> Run:
+        """Run a playbook by name, in a directory into which the collection was installed."""
+        command = [str(self._ansible), "-i", str(inventory), playbook, *arguments]
+        run = self._run(command, {"ANSIBLE_COLLECTIONS_PATH": str(place)}, timeout=300, place=place)
+        if run.returncode != 0:
+            raise PlaybookFailure(run, 0)
+        return run
+
     @contextmanager
     def running(self, path: Path, inventory: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
         """Run a playbook in the background, its output in a file; its process group is what Ctrl-C reaches."""
-        command = [str(controller.ansible_playbook()), "-i", str(inventory), str(path)]
+        command = [str(self._ansible), "-i", str(inventory), str(path)]
         run = str(uuid.uuid4())
         environment = self._environment() | {"PGARK_TEST_RUN": run}
         with (
@@ -141,12 +180,12 @@ class Playbooks:
             finally:
                 processes.end_marked(run)
 
-    def _run(self, command: Sequence[str], more: Mapping[str, str], timeout: float) -> Run:
+    def _run(self, command: Sequence[str], more: Mapping[str, str], timeout: float, place: Path = CHECKOUT) -> Run:
         started, processor = time.monotonic(), _processor_seconds()
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         run = str(uuid.uuid4())
         environment = self._environment() | {"PGARK_TEST_RUN": run} | dict(more)
-        with subprocess.Popen(command, cwd=CHECKOUT, env=environment, text=True, **pipes) as process:
+        with subprocess.Popen(command, cwd=place, env=environment, text=True, **pipes) as process:
             try:
                 output = process.communicate(timeout=timeout)[0]
             except subprocess.TimeoutExpired:

@@ -9,7 +9,7 @@ A copy lies where the original lay and uses its port, so nothing in it has to be
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +28,13 @@ class Prepared:
         self._kept: dict[tuple[str, str], tuple[Cluster, Path, Any]] = {}
 
     @contextmanager
-    def copy(self, version: str, state: str, write: Callable[[Cluster], Told]) -> Iterator[Told]:
-        """Copy a cluster to which `write` was done, start it, and provide what that returned; then remove it."""
+    def copy(self, version: str, state: str, write: Callable[[Cluster], Told], **options: Any) -> Iterator[Told]:
+        """Copy a cluster to which `write` was done, start it, and provide what that returned; then remove it.
+
+        It is created with the options of `Sandbox.cluster`.
+        """
         if (version, state) not in self._kept:
-            self._kept[version, state] = self._prepare(version, state, write)
+            self._kept[version, state] = self._prepare(version, state, write, options)
         cluster, original, told = self._kept[version, state]
         with cluster:
             # What was remembered of the WAL of another copy, whose segments have the same names.
@@ -40,8 +43,10 @@ class Prepared:
             cluster.start()
             yield told
 
-    def _prepare(self, version: str, state: str, write: Callable[[Cluster], Told]) -> tuple[Cluster, Path, Told]:
-        with self._sandbox.cluster(version) as cluster:
+    def _prepare(
+        self, version: str, state: str, write: Callable[[Cluster], Told], options: Mapping[str, Any]
+    ) -> tuple[Cluster, Path, Told]:
+        with self._sandbox.cluster(version, **options) as cluster:
             told = write(cluster)
             cluster.stop()
             cluster.log_file.unlink()

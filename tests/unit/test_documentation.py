@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.gates import variables
 from tests.gates.project import project_files
 from tests.gates.setup import ROOT
 
@@ -18,6 +19,9 @@ ROLES = sorted({Path(name).parts[1] for name in project_files("roles/*")})
 PAGES = project_files("*.md")
 SKELETON = ("README.md", "defaults/main.yml", "meta/argument_specs.yml", "meta/main.yml", "tasks/main.yml")
 
+# Galaxy and Automation Hub show these where no other file of the collection is.
+SHOWN_ELSEWHERE = ("README.md", *(f"roles/{role}/README.md" for role in ROLES))
+ONLINE = f"{yaml.safe_load((ROOT / 'galaxy.yml').read_text())['repository']}/blob/main/"
 LINK = re.compile(r"\[[^\]]*\]\((?!\w+:)(?P<file>[^)#\s]*)(?:#(?P<anchor>[^)\s]*))?\)")
 HEADING = re.compile(r"(?m)^#+ +(.*?) *$")
 QUALIFIED = re.compile(r"\bpgark\.postgres\.(\w+)")
@@ -102,10 +106,17 @@ class TestRole:
         assert not [name for name in made_variables(ROOT / "roles" / role) if not name.startswith(f"__{role}_")]
 
 
+def test_the_table_of_variables_is_up_to_date() -> None:
+    assert variables.PAGE.read_text() == variables.page(), "run make variables"
+
+
 @pytest.mark.parametrize("page", PAGES)
 class TestPage:
     def test_links_lead_somewhere(self, page: str) -> None:
-        for link in LINK.finditer((ROOT / page).read_text()):
+        text = (ROOT / page).read_text()
+        assert page not in SHOWN_ELSEWHERE or not [link[0] for link in LINK.finditer(text) if link["file"]]
+        up = "../" * page.count("/")
+        for link in LINK.finditer(text.replace(ONLINE, up)):
             target = (ROOT / page).parent / link["file"] if link["file"] else ROOT / page
             assert target.exists(), link[0]
             assert not link["anchor"] or link["anchor"] in anchors(target), link[0]

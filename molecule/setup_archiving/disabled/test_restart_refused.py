@@ -11,12 +11,12 @@ from tests.molecule.machines import Cluster
 from tests.molecule.playbooks import refuse
 
 
-@pytest.fixture(params=["host12", "host13"])
+@pytest.fixture(params=["host11", "host12"])
 def broken(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Have the configuration name a library that is not there, which a running server does not mind."""
+    """Have the configuration name a file that is not there, which a running server does not mind, nor any check."""
     cluster = Cluster(request.param)
     file = f"/etc/postgresql/{cluster.version}/{cluster.label}/conf.d/broken.conf"
-    cluster.machine.run("sh", "-c", f"echo \"shared_preload_libraries = 'no_such_library'\" > {file}")
+    cluster.machine.run("sh", "-c", f"echo \"hba_file = '/nowhere'\" > {file}")
     yield cluster
     cluster.machine.run("rm", file)
     cluster.machine.run("systemctl", "start", cluster.unit)
@@ -25,4 +25,4 @@ def broken(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def test_the_servers_own_words_are_in_the_error(broken: Cluster) -> None:
     said = refuse("setup_archiving", broken.name)
     assert f"no server is running on {broken.data_directory}" in said
-    assert 'could not access file "no_such_library"' in said
+    assert '"/nowhere": No such file or directory' in said

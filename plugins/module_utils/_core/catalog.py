@@ -13,9 +13,15 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from .._errors import InvalidValue
-from .layout import FORMAT
-from .target import format_time, parse_time
-from .wal import Lsn, SegmentName, TimelinePath
+from . import documents
+from .kept_files import KEPT_FILE, ORIGIN, Kept, KeptFile, Origin
+from .layout import FORMAT, NAME, SUFFIXES
+from .members import in_place
+from .target import format_time
+from .wal import SEGMENT_SIZES, Lsn, SegmentName, TimelinePath, is_span
+
+IDENTIFIER = documents.matching(r"[1-9]\d{0,19}", "a system identifier in quotes")
+VERSION = documents.number(100_000, 999_999)
 
 
 @dataclass(frozen=True)
@@ -39,21 +45,20 @@ class Identity:
     def from_document(cls, document: Mapping[str, Any]) -> Identity:
         """Read the content of ``cluster.json``."""
         check_format("cluster.json", document)
-        try:
-            return cls(str(document["system_identifier"]), int(document["version"]), int(document["wal_segment_size"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise _unreadable("cluster.json", error) from None
-
-
-def _unreadable(name: str, error: Exception) -> InvalidValue:
-    return InvalidValue(f"{name} cannot be read: {error!r}", "it was changed by hand, or damaged")
+        special = {
+            "system_identifier": IDENTIFIER,
+            "version": VERSION,
+            "wal_segment_size": documents.one_of(*SEGMENT_SIZES),
+        }
+        return documents.read_fields(cls, "cluster.json", document, **special)
 
 
 def check_format(name: str, document: Mapping[str, Any]) -> None:
     """Refuse a file that a newer version of the collection wrote."""
-    if document.get("format") != FORMAT:
+    found = document.get("format")
+    if isinstance(found, bool) or not isinstance(found, int) or found != FORMAT:
         raise InvalidValue(
-            f"{name} has format {document.get('format')!r}, expected {FORMAT}",
+            f"{name} has format {documents.shown(found)}, expected {FORMAT}",
             "use the version of pgark.postgres that wrote it",
         )
 
@@ -75,31 +80,80 @@ class Backup:
     size: int
     stored_size: int
     manifest_sha256: str
+    origin: Origin
     tablespaces: Mapping[str, str] = field(default_factory=dict)
     parent: str | None = None
+    configuration: tuple[KeptFile, ...] = ()
+    latest_end: datetime | None = None
+
+    @property
+    def kept(self) -> Kept:
+        """The configuration that is kept beside the data."""
+        return Kept(self.configuration, self.origin)
+
+    def sealed(self) -> dict[str, Any]:
+        """Give the content of ``backup.json``, which has a checksum over all of it."""
+        return documents.seal(self.as_document())
+
+    @property
+    def outside(self) -> dict[str, str]:
+        """The tablespaces with a place of their own, by oid."""
+        return {oid: path for oid, path in self.tablespaces.items() if not in_place(oid, path)}
+
+    @property
+    def in_place(self) -> tuple[str, ...]:
+        """The oids of those that lie in the data directory (``allow_in_place_tablespaces``)."""
+        return tuple(oid for oid in self.tablespaces if oid not in self.outside)
 
     def as_document(self) -> dict[str, Any]:
-        """Give the content of ``backup.json``."""
+        """Give all facts in a form that JSON can hold."""
         document = asdict(self)
         for name in ("start_lsn", "stop_lsn"):
             document[name] = str(getattr(self, name))
         for name in ("start_time", "stop_time"):
             document[name] = format_time(getattr(self, name))
-        return {"format": FORMAT, **document}
+        document["latest_end"] = None if self.latest_end is None else format_time(self.latest_end)
+        return {"format": FORMAT, **document, "configuration": list(document["configuration"])}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Backup:
         """Read the content of ``backup.json``."""
         check_format("backup.json", document)
-        try:
-            values = {name: document[name] for name in cls.__dataclass_fields__}
-            for name in ("start_lsn", "stop_lsn"):
-                values[name] = Lsn.parse(values[name])
-            for name in ("start_time", "stop_time"):
-                values[name] = parse_time(values[name])
-        except (InvalidValue, KeyError, TypeError) as error:
-            raise _unreadable("backup.json", error) from None
-        return cls(**values)
+        documents.check_seal("backup.json", document)
+        backup = documents.read_fields(cls, "backup.json", document, **_BACKUP_FIELDS)
+        if not is_span(backup.start_lsn, backup.stop_lsn):
+            raise InvalidValue(
+                f"backup.json has start_lsn {backup.start_lsn} and stop_lsn {backup.stop_lsn}, expected the second "
+                "shortly behind the first",
+                "it was changed by hand, or damaged",
+            )
+        return backup
+
+
+_LOCATIONS = documents.mapping(documents.path, documents.matching(r"[1-9]\d{0,9}", "the oid of a tablespace"))
+
+
+def _tablespaces(value: Any) -> Mapping[str, str]:
+    """Read where tablespaces are; only one that is in place has a relative path."""
+    inside = {oid: path for oid, path in value.items() if in_place(oid, path)} if isinstance(value, dict) else {}
+    found = _LOCATIONS({oid: path for oid, path in value.items() if oid not in inside} if inside else value)
+    return {**found, **inside}
+
+
+_BACKUP_FIELDS: Mapping[str, documents.Reader] = {
+    "label": documents.matching(NAME, "a name fit for a directory"),
+    "type": documents.one_of("full", "incremental"),
+    "system_identifier": IDENTIFIER,
+    "version": VERSION,
+    "timeline": documents.TIMELINE,
+    "compression": documents.one_of(*SUFFIXES),
+    "manifest_sha256": documents.matching("[0-9a-f]{64}", "64 hexadecimal digits"),
+    "tablespaces": _tablespaces,
+    "origin": ORIGIN,
+    "configuration": documents.sequence(KEPT_FILE),
+    "latest_end": documents.optional(documents.moment),
+    "parent": documents.optional(documents.matching(NAME, "a name fit for a directory")),
+}
 
 
 @dataclass(frozen=True)
@@ -124,15 +178,22 @@ class WalRange:
 
 
 class SegmentFile(NamedTuple):
-    """Where a segment is stored, in how many bytes, and when it arrived there, in nanoseconds since 1970."""
+    """Where a segment is stored, in how many bytes, and when it was written there, in nanoseconds since 1970.
+
+    ``state`` tells whether it is still the file that was read before: device, inode and time of change, which nobody
+    can set. ``own`` ones lie in a data directory, where the last may still be written. Nothing is decided by
+    ``mtime_ns``, which copies do not keep.
+    """
 
     path: str
     size: int
     mtime_ns: int
+    state: str = ""
+    own: bool = False
 
     @property
-    def arrived(self) -> datetime:
-        """When the file was written."""
+    def written(self) -> datetime:
+        """When the file was written, for a person to read."""
         return datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
 
 
@@ -150,7 +211,7 @@ def wal_ranges(files: Mapping[tuple[int, int], SegmentFile], segment_size: int) 
             SegmentName.numbered(*run[0], segment_size),
             SegmentName.numbered(*run[-1], segment_size),
             len(run),
-            max((files[place] for place in run), key=lambda file: file.mtime_ns).arrived,
+            max((files[place] for place in run), key=lambda file: file.mtime_ns).written,
         )
         for run in runs
     )
@@ -160,8 +221,10 @@ def wal_ranges(files: Mapping[tuple[int, int], SegmentFile], segment_size: int) 
 class Catalog:
     """The content of a cluster's directory: backups oldest first, WAL by timeline, and the paths of its timelines.
 
-    ``files`` has every segment by timeline and number; ``histories`` when the history file of a timeline arrived;
-    ``incomplete`` has the files that are missing in directories of backups, by their name, published or not.
+    ``files`` has every segment by timeline and number; ``incomplete`` has the files that are missing in directories of
+    backups, by their name, published or not. What cannot be believed is named in ``broken``, by the label of a backup,
+    and ``broken_histories``, by timeline. ``spares`` are the files of segments in further repositories, which give what
+    the first one has damaged.
     """
 
     identity: Identity
@@ -169,15 +232,26 @@ class Catalog:
     wal: tuple[WalRange, ...]
     paths: Mapping[int, TimelinePath]
     files: Mapping[tuple[int, int], SegmentFile] = field(default_factory=dict)
-    histories: Mapping[int, datetime] = field(default_factory=dict)
     incomplete: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+    broken_histories: Mapping[int, str] = field(default_factory=dict)
+    spares: Mapping[tuple[int, int], tuple[SegmentFile, ...]] = field(default_factory=dict)
+
+    def find(self, label: str) -> Backup | None:
+        """Give the backup with a label."""
+        return next((backup for backup in self.backups if backup.label == label), None)
+
+    @property
+    def taken_labels(self) -> list[str]:
+        """The labels that no new backup can have, whatever is there under them."""
+        return sorted({*(backup.label for backup in self.backups), *self.broken, *self.incomplete})
 
     @cached_property
     def timelines(self) -> list[int]:
         """All timelines of which anything is there, the lowest first (1 in an empty archive)."""
         wal, backups = (run.timeline for run in self.wal), (backup.timeline for backup in self.backups)
         ancestors = (branch.timeline for path in self.paths.values() for branch in path.branches)
-        return sorted({*ancestors, *wal, *backups} or {1})
+        return sorted({*ancestors, *wal, *backups, *self.broken_histories} or {1})
 
     @property
     def latest_timeline(self) -> int:
@@ -188,14 +262,6 @@ class Catalog:
     def runs(self) -> Mapping[int, Sequence[WalRange]]:
         """The unbroken runs of each timeline, in their order."""
         return {timeline: tuple(runs) for timeline, runs in groupby(self.wal, key=lambda run: run.timeline)}
-
-    @property
-    def arrivals(self) -> dict[int, datetime]:
-        """When the last file of each timeline arrived, be it a segment or the history."""
-        found = dict(self.histories)
-        for run in self.wal:
-            found[run.timeline] = max(run.archived, found.get(run.timeline, run.archived))
-        return found
 
     @cached_property
     def known_paths(self) -> list[TimelinePath]:
@@ -216,8 +282,10 @@ class Catalog:
         known = ", ".join(str(path.timeline) for path in self.known_paths) or "none"
         if timeline not in self.timelines:
             raise InvalidValue(f"the repository has nothing of timeline {timeline}", f"it has the timelines {known}")
+        why = self.broken_histories.get(timeline)
         raise InvalidValue(
-            f"the history file {timeline:08X}.history of timeline {timeline} is not in the repository",
+            f"the history file {timeline:08X}.history of timeline {timeline} "
+            + ("is not in the repository" if why is None else f"cannot be used: {why}"),
             f"choose a timeline whose history is archived: {known}",
         )
 
@@ -226,3 +294,9 @@ class Catalog:
         size = self.identity.wal_segment_size
         every = {**files, **self.files}
         return replace(self, files=every, wal=wal_ranges(every, size), paths={**histories, **self.paths})
+
+    def backed_by(self, other: Catalog) -> Catalog:
+        """Give the catalog with the WAL of a further repository added, from which recovery reads what it lacks."""
+        both = self.files.keys() & other.files.keys()
+        spares = {place: (*self.spares.get(place, ()), other.files[place]) for place in both}
+        return replace(self.extended(other.files, other.paths), spares={**self.spares, **spares})

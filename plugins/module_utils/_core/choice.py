@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from .._errors import InvalidValue
@@ -16,12 +16,15 @@ from .refusals import (
     Unreachable,
     after_the_end,
     before_the_oldest,
+    holds_later,
     no_backup,
     on_another_branch,
+    only_later_ones,
     unusable,
-    who_is_later,
+    which_backup,
 )
-from .stretches import Stretch, on_path
+from .route import Behind, Route, is_later
+from .stretches import on_path
 from .target import Target, format_time
 from .wal import Lsn, TimelinePath
 from .windows import Window
@@ -33,7 +36,8 @@ class Choice:
 
     ``start_lsn`` is where replay begins, ``end_lsn`` where it ends as far as that is known (None: nothing tells),
     ``segments`` counts the WAL files between, ``until`` is the last moment that can be reached from this backup, and
-    ``warnings`` are for a person to read before going on.
+    ``warnings`` are for a person to read before going on. ``route`` is what is replayed, and ``behind`` what lies
+    behind the target and will not be in the result.
     """
 
     backup: Backup
@@ -42,6 +46,8 @@ class Choice:
     segments: int
     until: datetime
     warnings: tuple[str, ...] = ()
+    route: Route = field(default_factory=Route)
+    behind: Behind = field(default_factory=Behind)
 
     @property
     def timeline(self) -> int:
@@ -58,14 +64,21 @@ class Choice:
 class Question:
     """What is asked: a target and the backup to start from (None: any), and what there is to answer with.
 
-    ``problems`` are those of unusable backups, ``windows`` all that can be restored, for what is said in a refusal.
+    ``problems`` are those of unusable backups; ``all_windows`` gives all that can be restored, for what is said in a
+    refusal; ``past`` tells the latest moment of what a backup holds (None: not known).
     """
 
     target: Target
     label: str | None
     catalog: Catalog
     problems: Mapping[str, Defect]
-    windows: Sequence[Window] = ()
+    all_windows: Callable[[], Sequence[Window]] = tuple
+    past: Callable[[Backup], datetime | None] = lambda _backup: None
+
+    @property
+    def windows(self) -> Sequence[Window]:
+        """All that can be restored."""
+        return self.all_windows()
 
     @property
     def usable(self) -> list[Backup]:
@@ -82,36 +95,49 @@ def check_past(target: Target, now: datetime) -> None:
         )
 
 
-def path_for(question: Question, arrivals: Mapping[int, datetime]) -> TimelinePath:
-    """Settle which timelines to follow; raises Unreachable where ``latest`` could mean two different ones.
-
-    ``arrivals`` tells when the last file of each timeline was archived.
-    """
+def path_for(question: Question) -> TimelinePath:
+    """Settle which timelines to follow."""
     try:
-        return question.catalog.path_to(_timeline(question, arrivals))
+        return question.catalog.path_to(_timeline(question))
     except InvalidValue as error:
         raise Unreachable(error.message, error.hint) from None
 
 
-def _timeline(question: Question, arrivals: Mapping[int, datetime]) -> int:
+def _timeline(question: Question) -> int:
     catalog, wanted = question.catalog, question.target.timeline
     if isinstance(wanted, int):
         return wanted
     if wanted == "current":
-        backups = [b for b in question.usable if question.label in (None, b.label) and _is_before(b, question.target)]
+        backups = [b for b in question.usable if question.label in (None, b.label) and fits(question, b)]
         return backups[-1].timeline if backups else catalog.latest_timeline
-    latest = catalog.latest_timeline
-    if question.target.kind == "latest":
-        newest = max(arrivals, key=lambda timeline: (arrivals[timeline], timeline), default=latest)
-        if newest != latest and latest in arrivals:
-            raise who_is_later(latest, arrivals[latest], newest, arrivals[newest])
-    return latest
+    return catalog.latest_timeline
 
 
-def _is_before(backup: Backup, target: Target) -> bool:
+def fits(question: Question, backup: Backup) -> bool:
+    """Tell whether a target lies behind a backup; for a moment, whether all that the backup holds ended before it."""
+    target = question.target
     if isinstance(target.value, Lsn):
         return backup.stop_lsn <= target.value
-    return target.time is None or backup.stop_time <= target.time
+    if target.time is None:
+        return True
+    return backup.stop_time <= target.time and _too_late(question, backup) is None
+
+
+def _too_late(question: Question, backup: Backup) -> datetime | None:
+    """Give the moment of what a backup holds, where a target is before it although the backup ended earlier."""
+    past = question.past(backup)
+    return past if past is not None and is_later(question.target, past) else None
+
+
+def check_newest(question: Question, path: TimelinePath, found: Sequence[Backup]) -> None:
+    """Refuse ``immediate`` where the newest backup of all lies on a branch that the path does not lead to."""
+    target = question.target
+    if target.kind != "immediate" or target.timeline is not None or question.label is not None:
+        return
+    others = [backup for backup in question.usable if backup not in on_path(question.usable, path)]
+    other = max(others, key=lambda backup: backup.stop_time, default=None)
+    if other is not None and other.stop_time > found[-1].stop_time:
+        raise which_backup(found[-1], other, path)
 
 
 def candidates(question: Question, path: TimelinePath) -> list[Backup]:
@@ -120,10 +146,12 @@ def candidates(question: Question, path: TimelinePath) -> list[Backup]:
     found = on_path(question.usable, path)
     if label is not None:
         known = next((backup for backup in catalog.backups if backup.label == label), None)
+        if label in question.catalog.broken:
+            raise unusable(label, question.problems[label])
         if known is None:
             raise no_backup(label, [backup.label for backup in catalog.backups])
         if label in question.problems:
-            raise unusable(known, question.problems[label])
+            raise unusable(label, question.problems[label])
         other = catalog.path_through(known)
         if known not in found and other is not None:
             raise on_another_branch(known, path, other)
@@ -145,64 +173,57 @@ def no_usable_backup(question: Question, path: TimelinePath) -> Unreachable:
 
 def pick(question: Question, found: Sequence[Backup], position: Lsn | None) -> Backup:
     """Pick the newest backup that ended before the target, which a position stands for where one was found."""
-    target = question.target
     if position is not None:
         fitting = [backup for backup in found if backup.stop_lsn <= position]
     else:
-        fitting = [backup for backup in found if target.time is None or backup.stop_time <= target.time]
-    if not fitting:
-        raise before_the_oldest(target, found[0], position, question.windows)
-    return fitting[-1]
+        # The newest one alone has to be looked into, as long as no clock was set back.
+        fitting = [backup for backup in reversed(found) if fits(question, backup)][:1]
+    if fitting:
+        return fitting[-1]
+    target, oldest = question.target, found[0]
+    past = _too_late(question, oldest) if target.time is not None and oldest.stop_time <= target.time else None
+    if past is not None:
+        raise only_later_ones(target, oldest, past)
+    raise before_the_oldest(target, oldest, position, question.windows)
 
 
-def check_reach(question: Question, window: Window, backup: Backup, arrived: datetime | None) -> None:
-    """Refuse a moment, or the end of the WAL, that recovery would not get to; ``arrived``: when the last WAL did."""
+def passed_over(question: Question, found: Sequence[Backup], picked: Backup) -> list[str]:
+    """Say which newer backups end before the target by the clock alone."""
+    target, newer = question.target, found[list(found).index(picked) + 1 :]
+    if target.time is None:
+        return []
+    late = [(backup, _too_late(question, backup)) for backup in newer if backup.stop_time <= target.time]
+    return [holds_later(target, backup, past) for backup, past in late if past is not None]
+
+
+def check_reach(question: Question, window: Window, backup: Backup, route: Route) -> None:
+    """Refuse a moment, or the end of the WAL, that recovery would not get to."""
     target = question.target
+    last = route.replayed.last
+    follows = last is not None and last > backup.stop_lsn
     if target.kind == "latest" and window.broken:
-        raise after_the_end(target, window, backup, arrived, question.windows)
-    if target.time is not None and not _has_later(window, target):
-        raise after_the_end(target, window, backup, arrived, question.windows)
+        raise after_the_end(target, window, backup, None, question.windows)
+    # PostgreSQL stops before a later transaction, recoveryStopsBefore in xlogrecovery.c; a running server writes one.
+    if target.time is not None and route.stop is None and not window.live:
+        raise after_the_end(target, window, backup, route.replayed.latest if follows else None, question.windows)
 
 
-def _has_later(window: Window, target: Target) -> bool:
-    """Tell whether a transaction ends after the target, without which PostgreSQL does not stop there.
-
-    ``recoveryStopsBefore`` in ``src/backend/access/transam/xlogrecovery.c``; a running server still writes one.
-    """
-    if target.time is None or window.last_time is None:
-        return window.live
-    return window.live or window.last_time > target.time or (window.last_time == target.time and not target.inclusive)
-
-
-def choice(question: Question, window: Window, backup: Backup, position: Lsn | None) -> Choice:
+def choice(question: Question, window: Window, backup: Backup, route: Route, behind: Behind) -> Choice:
     """Put together how the target is reached, from a backup and its window."""
     size = question.catalog.identity.wal_segment_size
-    end = _end(question, window, backup, position)
+    end = _end(question, window, backup, route)
     first, last = backup.start_lsn.value // size, (max(end, backup.stop_lsn).value - 1) // size
     newer = [b for b in on_path(question.catalog.backups, window.path) if b.stop_lsn > backup.stop_lsn]
     skipped = [question.problems[b.label] for b in newer if b.label in question.problems and question.label is None]
-    warnings = tuple(f"a newer backup cannot be used: {defect.text}" for defect in skipped)
-    return Choice(backup, window.path, end, last - first + 1, window.until, warnings)
+    warnings = [f"a newer backup cannot be used: {defect.text}" for defect in skipped]
+    if question.label is None:  # whether a better one is among them, nobody can tell
+        warnings += [question.problems[label].text for label in sorted(question.catalog.broken)]
+    return Choice(backup, window.path, end, last - first + 1, window.until, tuple(warnings), route, behind)
 
 
-def _end(question: Question, window: Window, backup: Backup, position: Lsn | None) -> Lsn:
-    target = question.target
-    if position is not None:
-        return position
-    if target.kind == "immediate" or window.stretch is None:
+def _end(question: Question, window: Window, backup: Backup, route: Route) -> Lsn:
+    if route.stop is not None:
+        return route.stop
+    if question.target.kind == "immediate" or window.stretch is None:
         return backup.stop_lsn
-    end = max(window.until_lsn, backup.stop_lsn)
-    if target.time is None:
-        return end
-    return min(end, _arrived_by(question.catalog, window.stretch, backup, target.time))
-
-
-def _arrived_by(catalog: Catalog, stretch: Stretch, backup: Backup, moment: datetime) -> Lsn:
-    """Give the end of the first segment that arrived after a moment: what was committed before it is in there."""
-    size = stretch.segment_size
-    arrived = int(moment.timestamp() * 1e9)
-    for number in range((backup.stop_lsn.value - 1) // size, stretch.last):
-        file = catalog.files.get((stretch.path.timeline_at(number, size), number))
-        if file is not None and file.mtime_ns >= arrived:
-            return Lsn((number + 1) * size)
-    return Lsn((stretch.last + 1) * size)
+    return max(window.until_lsn, backup.stop_lsn)

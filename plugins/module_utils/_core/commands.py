@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .._errors import InvalidValue
 
 _WAL_PROGRAM = "pgark-wal"
+_PLACE = ("--repository", "--cluster")
 # Where pgark-wal keeps what it has done ahead; why there: make_own_directory() in pgark_wal.py.
 _OURS = "pg_wal/pgsql_tmp.pgark"
+_STARTED = "case $? in 126|127) exit 1;; *) exit $?;; esac"  # why: push_command()
 _MOST_JOBS = 64
-_ABSENT = 44  # a status that neither Python, nor a shell, nor a signal ends with
+ABSENT = 44  # a status that neither Python, nor a shell, nor a signal ends with
 
 
 def quote_word(word: str) -> str:
@@ -33,14 +36,15 @@ def push_command(program: str, repositories: Sequence[str], cluster: str, compre
     """Write the ``archive_command`` that archives with pgark-wal in every one of the repositories.
 
     The shell itself answers for a segment that an earlier call has archived ahead, and starts nothing. What it takes
-    for proof, and why that is one, is said in pgark_wal.py, class Ahead.
+    for proof, and why that is one, is said in pgark_wal.py, class Ahead. Its own 126 and 127, for a program that cannot
+    be started, become 1: PostgreSQL ends its archiver on a status above 125, and counts no failure.
     """
     place = hashlib.sha256("\0".join([*repositories, cluster]).encode(errors="surrogateescape")).hexdigest()[:12]
     archived = [f'[ "$a/%f.{number}" -nt "%p" ]' for number, _repository in enumerate(repositories, 1)]
     words = [program, "push", *_places(repositories, cluster), "--compression", compression, "--jobs", str(jobs)]
     acknowledged = " && ".join(['[ "%p" -ef "$a/%f" ]', *archived])
     push = " ".join([*map(quote_word, words), '--ahead "$a" "%p"'])
-    return f"a={_OURS}/push-{place}; {acknowledged} || exec {push}"
+    return f"a={_OURS}/push-{place}; {acknowledged} || {{ {push}; {_STARTED}; }}"
 
 
 def get_command(program: str, repositories: Sequence[str], cluster: str, jobs: int) -> str:
@@ -55,9 +59,9 @@ def get_command(program: str, repositories: Sequence[str], cluster: str, jobs: i
     """
     started = "{ read -r b </proc/sys/kernel/random/boot_id && read -r s </proc/$PPID/stat; } 2>/dev/null; set -- $s"
     ready = f's={_OURS}/get-$b-$PPID-${{22}}; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit'
-    words = [program, "get", *_places(repositories, cluster), "--absent-status", str(_ABSENT), "--jobs", str(jobs)]
+    words = [program, "get", *_places(repositories, cluster), "--absent-status", str(ABSENT), "--jobs", str(jobs)]
     get = " ".join([*map(quote_word, words), '--spool "$s" "%f" "%p"'])
-    told = f"case $? in {_ABSENT}) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac"
+    told = f"case $? in {ABSENT}) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac"
     return f"{started}; {ready}; {get}; {told}"
 
 
@@ -66,17 +70,41 @@ def _places(repositories: Sequence[str], cluster: str) -> list[str]:
     return [*named, "--cluster", cluster]
 
 
-def archiving_program(command: str, repository: str, cluster: str) -> str | None:
-    """Give the pgark-wal that an ``archive_command`` calls to push into this place; None when it does anything else."""
+@dataclass(frozen=True)
+class Push:
+    """What an ``archive_command`` of ours calls, and the places that it pushes into."""
+
+    program: str
+    repositories: tuple[str, ...]
+    cluster: str
+
+
+def parse_push(command: str) -> Push | None:
+    """Read an ``archive_command`` that does nothing but call pgark-wal, in every form that was ever written.
+
+    >>> parse_push('/opt/pgark-wal push --repository /srv/pgark --cluster db1 "%p"')
+    Push(program='/opt/pgark-wal', repositories=('/srv/pgark',), cluster='db1')
+    """
+    if not command.endswith(('"%p"', f'"%p"; {_STARTED}; }}')):
+        return None
     try:
         words = shlex.split(command.replace("%%", "%"))
     except ValueError:
         return None
-    words = words[words.index("exec") + 1 :] if "exec" in words else words
-    pairs = set(zip(words, words[1:]))
+    if words[0].startswith(f"a={_OURS}/push-"):
+        starts = (number for number, word in enumerate(words) if word in ("exec", "||", "{"))
+        words = words[max(starts, default=0) + 1 :]
     if len(words) < 2 or words[0].rpartition("/")[2] != _WAL_PROGRAM or words[1] != "push":
         return None
-    return words[0] if {("--repository", repository), ("--cluster", cluster)} <= pairs else None
+    values = {name: [value for word, value in zip(words, words[1:]) if word == name] for name in _PLACE}
+    repositories, clusters = values["--repository"], values["--cluster"]
+    return Push(words[0], tuple(repositories), clusters[0]) if repositories and clusters else None
+
+
+def archiving_program(command: str, repository: str, cluster: str) -> str | None:
+    """Give the pgark-wal that an ``archive_command`` calls to push into this place; None when it does anything else."""
+    push = parse_push(command)
+    return push.program if push and repository in push.repositories and cluster == push.cluster else None
 
 
 def check_jobs(jobs: int) -> int:

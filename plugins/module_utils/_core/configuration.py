@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from .._errors import Error
+from .server_options import option_words, parse_options
 from .settings import COMMAND_LINE, Change, FileEntry, Setting
 
 
@@ -77,20 +78,5 @@ def option_for(name: str, options: str) -> str | None:
     >>> option_for("archive_mode", '/usr/bin/postgres "--archive-mode=off"\n')
     '--archive-mode=off'
     """
-    # CreateOptsFile() in src/backend/utils/init/miscinit.c quotes each word, and escapes nothing in it.
-    words = options.rstrip("\n").partition(' "')[2]
-    words = words[:-1] if words.endswith('"') else words
-    found, before = None, ""
-    for word in words.split('" "'):
-        assignment, text = _assignment(word, before)
-        if assignment.partition("=")[0].replace("-", "_").lower() == name:
-            found = text
-        before = word
-    return found
-
-
-def _assignment(word: str, before: str) -> tuple[str, str]:
-    """Give the ``name=value`` that a word of a command line is, or nothing, and how to quote it."""
-    if before == "-c":
-        return word, f"-c {word}"
-    return (word[2:] if word.startswith(("-c", "--")) else ""), word
+    found = [option.text for option in parse_options(option_words(options)) if option.name == name]
+    return found[-1] if found else None

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 
-from .._errors import Error
+from .._errors import Error, InvalidValue
 
 _IDENTIFIER = struct.Struct("=Q")
 _CHECKSUM = struct.Struct("=I")
@@ -66,6 +66,8 @@ def checksum_offset(content: bytes) -> int:
 
 def identifier_in(content: bytes) -> str:
     """Read the system identifier of a control file."""
+    if len(content) < _IDENTIFIER.size:
+        raise InvalidValue(f"the control file has {len(content)} bytes, expected one that PostgreSQL wrote")
     return str(_IDENTIFIER.unpack_from(content)[0])
 
 

@@ -6,49 +6,88 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import Error
+from .dependents import Subscription
 from .target import Target
 
 RECORD = "pgark_restore.json"
 HELD_CONTROL = "global/pg_control.pgark"
-_STAMPED = re.compile(r"\.restored-\d{8}T\d{6}Z$")
+PLACE_MARK = "pgark_place.json"
+_STAMPED = re.compile(r"(\.restored-|/pgark-)\d{8}T\d{6}Z(-[0-9a-f]+)?$")
 
 
 def unstamped(path: str) -> str:
-    """Give the name that a directory had before a restore added the time to it."""
+    r"""Give the path that a directory of a restore stands for: the one beside which, or in which, it was made.
+
+    >>> unstamped("/srv/fast.restored-20261121T120000Z"), unstamped("/srv/fast/pgark-20261121T120000Z-1f2e3d4c")
+    ('/srv/fast', '/srv/fast')
+    """
     return _STAMPED.sub("", path)
 
 
 @dataclass(frozen=True)
 class Room:
-    """The bytes that are free on a file system, which ``device`` tells from others."""
+    """The bytes that are free on a file system, of ``total``; ``device`` tells it from others."""
 
     device: int = 0
     free: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
 class Place:
-    """A directory outside PGDATA; ``beside`` tells whether a new one can be made beside it, else it is made inside.
+    """A directory outside PGDATA, and where a restore makes a new one: beside it, or in the directory ``inside``.
 
-    Where nothing is yet (``free``), the very path can be filled.
+    That is one which was named for it, or a mount point, beside which is another file system. In ``confined`` places
+    there is nowhere to make one.
     """
 
     path: str
-    beside: bool
-    free: bool = False
+    inside: str | None = None
+    confined: bool = False
     room: Room = field(default=Room(), compare=False)
 
-    def renewed(self, stamp: str) -> str:
-        """Name the directory that a restore fills instead."""
-        if self.free:
-            return self.path
-        base = unstamped(self.path)
-        return f"{base}.restored-{stamp}" if self.beside else f"{base}/data.restored-{stamp}"
+    @property
+    def provided(self) -> str:
+        """The directory that root can make for new ones, where the owner cannot make one beside it."""
+        return f"{unstamped(self.path)}.restored"
+
+    def renewed(self, stamp: str, run: str) -> str:
+        """Name the directory that a restore fills instead: its own, which nobody else makes."""
+        base, name = unstamped(self.path), f"pgark-{stamp}-{run}"
+        if self.inside is not None:
+            return f"{self.inside}/{name}"
+        return f"{base}/{name}" if self.path.startswith(f"{base}/") else f"{base}.restored-{stamp}-{run}"
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """The run that has begun a staging: for which data directory, with which repository, in which process, and when.
+
+    ``started`` is when the process began, by the kernel's clock; it tells it from a later one of its number.
+    """
+
+    data_directory: str
+    repository_id: str
+    repository: str
+    run: str
+    host: str
+    pid: int
+    started: str
+    at: str
+
+    @property
+    def text(self) -> str:
+        """Name the run for a person."""
+        return f"process {self.pid} on {self.host} ({self.at}, from {self.repository})"
+
+    def same_repository(self, other: Reservation | None) -> bool:
+        """Tell whether another run works with the same repository, at the same path."""
+        return other is not None and (other.repository_id, other.repository) == (self.repository_id, self.repository)
 
 
 @dataclass(frozen=True)
@@ -61,9 +100,20 @@ class RestoreRecord:
     one's, noted before anything is changed.
 
     ``size`` are the bytes to be staged; ``start_lsn`` and ``end_lsn`` are between which positions WAL is replayed, as
-    far as that is known. ``overrides`` are settings that hold during recovery only, each with the value that ALTER
+    far as that is known, and ``timeline`` is the one that recovery follows. ``stop_lsn`` and ``last_time`` are where,
+    by the WAL, it stops: the position of the first record that is not replayed, and when the last transaction before
+    that ended. ``overrides`` are settings that hold during recovery only, each with the value that ALTER
     SYSTEM had given it before (None: none). ``undo_directory`` is the data that a rollback puts back, and ``undo_mark``
-    tells it whatever its name is by then; None when there was no data.
+    tells it whatever its name is by then; None when there was no data. ``aside`` are the tablespaces that move aside
+    with the data that is replaced, because recovery makes them anew: where to, by path.
+
+    ``needed`` is what the WAL asks of settings at least, ``raised`` which of them were smaller in the configuration,
+    with what they were there; they are as large as needed from then on.
+
+    ``own`` is the inode of the staging directory: one that somebody has copied there is not ours. ``reservation`` is
+    the run that has begun it. ``proved``: since the promotion, a segment has been archived and read back. ``to_do`` are
+    lines about those who depend on the server that is replaced, for whoever keeps the result; ``subscriptions`` are
+    those that were disabled in it.
     """
 
     target: Mapping[str, Any]
@@ -80,20 +130,42 @@ class RestoreRecord:
     size: int = 0
     start_lsn: str | None = None
     end_lsn: str | None = None
+    timeline: int | None = None
+    stop_lsn: str | None = None
+    last_time: str | None = None
     overrides: Mapping[str, str | None] = field(default_factory=dict)
     undo_directory: str | None = None
     undo_mark: str | None = None
+    aside: Mapping[str, str] = field(default_factory=dict)
+    needed: Mapping[str, int] = field(default_factory=dict)
+    raised: Mapping[str, int] = field(default_factory=dict)
+    own: int = 0
+    reservation: Reservation | None = None
+    proved: bool = False
+    automatic_link: str | None = None
+    to_do: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+
+    @property
+    def run(self) -> str:
+        """The run that has begun it, whose mark its places carry."""
+        return "" if self.reservation is None else self.reservation.run
 
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What is asked for; ``label`` None lets any backup serve. With a ``source`` it is a clone of that cluster."""
+    """What is asked for; ``label`` None lets any backup serve. With a ``source`` it is a clone of that cluster.
+
+    ``reservation`` is that of the run which asks (None: with any repository). ``to_do`` is noted for afterwards.
+    """
 
     target: Target
     cluster: str
     system_identifier: str
     label: str | None = None
     source: str | None = None
+    reservation: Reservation | None = None
+    to_do: tuple[str, ...] = ()
 
     def met_by(self, record: RestoreRecord | None) -> bool:
         """Tell whether a record describes this very restore."""
@@ -105,13 +177,20 @@ class RestoreRequest:
             and self.label in (None, record.backup)
         )
 
+    def continues(self, directory: DataDirectory) -> bool:
+        """Tell whether WAL in the data directory is of the cluster that is restored; that of a clone is its own."""
+        return self.source is None and directory.system_identifier in (None, self.system_identifier)
+
     def in_place(self, directory: DataDirectory) -> bool:
         """Tell whether the data directory is the result of this restore, whatever was written to it since."""
         return directory.kind in ("cluster", "unfinished") and self.met_by(directory.record)
 
     def staged(self, directory: DataDirectory) -> bool:
         """Tell whether this restore is staged completely."""
-        return directory.staged is not None and directory.staged.complete and self.met_by(directory.staged)
+        staged = directory.staged
+        if staged is None or not staged.complete or not self.met_by(staged):
+            return False
+        return self.reservation is None or self.reservation.same_repository(staged.reservation)
 
 
 @dataclass(frozen=True)
@@ -119,11 +198,15 @@ class DataDirectory:
     """What is at PGDATA now.
 
     ``kind``: ``missing``, ``empty``, ``cluster``, ``unfinished`` (a switch was interrupted) or ``unknown``.
-    ``postmaster`` is the process id of the server that works in it, found among the processes, not in a file.
+    ``postmaster`` is the process id of the server that works in it, found among the processes, not in a file;
+    ``orphans`` are processes of a server that has gone without them.
     ``mark`` tells this data from any other, under whatever name. ``freed`` are the bytes that go with what is staged,
     by device. ``recovering`` tells that a server which starts in
     it goes on with a recovery to a target: nobody has promoted it. ``exchanging``: in a mount point, entries have been
-    moved already.
+    moved already. ``started_with`` are the words of the command line of the server, or of the last one that ran there.
+    ``inner_mounts`` are mount points inside of it; ``writable`` tells whether a directory can be made where it would be
+    staged. ``used`` says what shows that somebody has written to it since initdb has made it; that is only looked for
+    where it matters (None: it was not).
     """
 
     path: str
@@ -141,6 +224,12 @@ class DataDirectory:
     mark: str = ""
     recovering: bool = False
     exchanging: bool = False
+    orphans: tuple[int, ...] = ()
+    segment_size: int | None = None
+    started_with: tuple[str, ...] = ()
+    inner_mounts: tuple[str, ...] = ()
+    writable: bool = True
+    used: tuple[str, ...] | None = None
 
     @property
     def startable(self) -> bool:
@@ -162,10 +251,44 @@ class DataDirectory:
         return f"{self.real_path}/pgark.before-{stamp}" if self.mount_point else f"{self.real_path}.before-{stamp}"
 
 
-def check_stopped(directory: DataDirectory) -> None:
-    """Refuse to change data under a server."""
-    if directory.postmaster is not None:
+def check_exchangeable(directory: DataDirectory) -> None:
+    """Refuse data that cannot be exchanged by renames, or would lose what is mounted in it on the way.
+
+    A mount moves along with the directory that it is in. So the data that takes its place would lie on another file
+    system than was meant for it, and the next start of the machine would hide it.
+    """
+    if directory.inner_mounts:
+        mounted = ", ".join(directory.inner_mounts)
         raise Error(
-            f"a server (process {directory.postmaster}) is running on {directory.path}",
+            f"{directory.real_path} cannot be exchanged as a whole, because file systems are mounted inside of it: "
+            f"{mounted}",
+            "mount them elsewhere, and put symbolic links in their places, as for pg_wal; the data directory itself "
+            "may be a mount point",
+        )
+    if not directory.writable:
+        place = directory.staging.rpartition("/")[0] or "/"
+        raise Error(
+            f"{directory.staging}, where the data is prepared, cannot be made: {place} is not there, or the cluster's "
+            "owner may not write to it",
+            f"make it, or let the owner of the cluster write to it, as root: chown or chmod {place}",
+        )
+
+
+def check_stopped(directory: DataDirectory) -> None:
+    """Refuse to change data under a server, or under what is left of one."""
+    check_unused(directory.path, directory.postmaster, directory.orphans)
+
+
+def check_unused(path: str, postmaster: int | None, orphans: Collection[int] = ()) -> None:
+    """Refuse to change data in which a server works, or processes that a server has left behind."""
+    if postmaster is not None:
+        raise Error(
+            f"a server (process {postmaster}) is running on {path}",
             "stop it first; nothing has been changed",
+        )
+    if orphans:
+        named = ", ".join(map(str, orphans))
+        raise Error(
+            f"processes of a server that is gone are still working in {path}: {named}",
+            "wait until they have ended, or end them; nothing has been changed",
         )

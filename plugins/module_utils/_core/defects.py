@@ -21,8 +21,9 @@ class Defect:
     """One thing that is wrong.
 
     ``kind`` is ``gap`` (segments are missing), ``history`` (the history file of a timeline is), ``chain`` (a backup
-    that another one needs is), ``incomplete`` (files of a backup are) or ``wal`` (WAL of a backup is missing, or a
-    segment is damaged). ``subject`` is the name of the file or the label of the backup.
+    that another one needs is), ``incomplete`` (files of a backup are), ``broken`` (what describes a backup cannot be
+    believed), ``wal`` (WAL of a backup is missing, or a segment is damaged) or ``fork`` (a data directory has other WAL
+    under the same name). ``subject`` is the name of the file or the label of the backup.
     """
 
     kind: str
@@ -33,7 +34,10 @@ class Defect:
 def problems(catalog: Catalog) -> dict[str, Defect]:
     """Give what makes a backup unusable, by label."""
     known = {backup.label: backup for backup in catalog.backups}
-    found = {backup.label: _own_problem(catalog, backup) for backup in catalog.backups}
+    broken: dict[str, Defect | None] = {
+        label: Defect("broken", label, f"backup '{label}' is broken: {why}") for label, why in catalog.broken.items()
+    }
+    found = {**broken, **{backup.label: _own_problem(catalog, backup) for backup in catalog.backups}}
     chained = ((label, defect or _chain_problem(known[label], known, found)) for label, defect in found.items())
     return {label: defect for label, defect in chained if defect is not None}
 
@@ -44,7 +48,8 @@ def _own_problem(catalog: Catalog, backup: Backup) -> Defect | None:
         kind = "wal" if set(missing) == {_OWN_WAL} else "incomplete"
         return Defect(kind, backup.label, f"{', '.join(missing)} of backup '{backup.label}' is missing")
     if catalog.path_through(backup) is None:
-        text = f"backup '{backup.label}' is of timeline {backup.timeline}, whose history file is missing"
+        state = "cannot be used" if backup.timeline in catalog.broken_histories else "is missing"
+        text = f"backup '{backup.label}' is of timeline {backup.timeline}, whose history file {state}"
         return Defect("history", backup.label, text)
     return None
 
@@ -55,13 +60,13 @@ def _chain_problem(backup: Backup, known: Mapping[str, Backup], found: Mapping[s
     while link.parent is not None:
         parent = known.get(link.parent)
         need = f"backup '{backup.label}' needs '{link.parent}'"
+        defect = found.get(link.parent)
+        if defect is not None:
+            return Defect("chain", backup.label, f"{need}, which cannot be used: {defect.text}")
         if parent is None:
             return Defect("chain", backup.label, f"{need}, which is missing")
         if parent.label in seen:
             return Defect("chain", backup.label, f"{need}, which needs it in turn")
-        defect = found[parent.label]
-        if defect is not None:
-            return Defect("chain", backup.label, f"{need}, which cannot be used: {defect.text}")
         seen.add(parent.label)
         link = parent
     return None
@@ -75,7 +80,7 @@ def defects(catalog: Catalog, unusable: Mapping[str, Defect], windows: Iterable[
         *unusable.values(),
         *_unfinished(catalog),
         *_borrowed_wal(catalog, unusable),
-        *(Defect("wal", str(window.last_segment), window.ends) for window in windows if window.damaged),
+        *(Defect("wal", str(window.damaged), window.ends) for window in windows if window.damaged is not None),
     ]
     return list(dict.fromkeys(found))
 
@@ -85,29 +90,37 @@ def _missing_histories(catalog: Catalog) -> Iterator[Defect]:
         if timeline != 1 and timeline not in catalog.paths:
             name = f"{timeline:08X}.history"
             segments = sum(run.count for run in catalog.runs.get(timeline, ()))
+            why = catalog.broken_histories.get(timeline)
+            what = "is missing" if why is None else f"cannot be used ({why})"
             yield Defect(
                 "history",
                 name,
-                f"the history file {name} is missing, so the {segments} segments of timeline {timeline} are of no use",
+                f"the history file {name} {what}, so the {segments} segments of timeline {timeline} are of no use",
             )
 
 
 def _gaps(catalog: Catalog) -> Iterator[Defect]:
     """Find what is missing behind the oldest backup of each path; what lies before it nobody needs."""
     size = catalog.identity.wal_segment_size
+    gaps: dict[str, Defect] = {}  # several paths may lead through one: what the last of them says counts
     for path in catalog.known_paths:
         backups = on_path(catalog.backups, path)
         found = stretches(catalog, path) if backups else []
-        oldest = (backups[0].stop_lsn.value - 1) // size if backups else 0
+        ends = [(backup.stop_lsn.value - 1) // size for backup in backups]
         for before, after in zip(found, found[1:]):
-            if after.first > oldest:
-                yield _gap(path, max(before.last + 1, oldest), after.first - 1, size)
+            if after.first > ends[0]:
+                lost = path.timeline == catalog.latest_timeline and ends[-1] < after.first
+                gap = _gap(path, max(before.last + 1, ends[0]), after.first - 1, size, lost)
+                gaps[gap.subject] = gap
+    yield from gaps.values()
 
 
-def _gap(path: TimelinePath, first: int, last: int, size: int) -> Defect:
+def _gap(path: TimelinePath, first: int, last: int, size: int, lost: bool) -> Defect:
+    """Describe what is missing; ``lost`` tells that no backup leads to what was archived after it."""
     name, end = (SegmentName.numbered(path.timeline_at(number, size), number, size) for number in (first, last))
     what = f"segment {name} is" if first == last else f"{last - first + 1} segments from {name} to {end} are"
-    return Defect("gap", str(name), f"{what} missing from the archive")
+    then = "; what was archived after that can be restored once there is a new backup: run base_backup.yml"
+    return Defect("gap", str(name), f"{what} missing from the archive{then if lost else ''}")
 
 
 def _unfinished(catalog: Catalog) -> Iterator[Defect]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._errors import Error
 
@@ -32,6 +32,10 @@ _DATA_DIRECTORY = re.compile(r"^\s*data_directory\s*=?\s*'((?:[^']|'')*)'", re.M
 # What a server that SELinux's targeted policy confines may write, and what it may execute: postgresql_selinux(8). New
 # files have the type of their directory. Packages of postgresql.org are not confined unless a policy is added for them.
 SELINUX_TYPES = {"data": "postgresql_db_t", "repository": "postgresql_db_t", "program": "bin_t"}
+
+
+class NoCluster(Error):
+    """No cluster is where packages keep them."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,29 @@ def cluster_in(data_directory: str) -> Found:
     return Found(data_directory, data_directory, service)
 
 
+def remembered(data_directory: str, config_directory: str, packaged: bool) -> Found:
+    """Describe a cluster of which nothing is left, from where it was when it was backed up.
+
+    ``packaged``: Debian's packages are here, so that a directory of their configuration has a unit.
+
+    >>> remembered("/srv/db", "/etc/postgresql/17/main", packaged=True).service
+    'postgresql@17-main'
+    """
+    if packaged and _DEBIAN.fullmatch(config_directory) is not None:
+        return replace(debian_cluster(config_directory, ""), data_directory=data_directory)
+    return replace(cluster_in(data_directory), config_directory=config_directory)
+
+
 def candidates(debian: Sequence[Found], data_directories: Sequence[str]) -> list[Found]:
-    """List the clusters of a host, each once; what a restore staged or set aside beside one is none."""
+    """List the clusters of a host, each once; what a restore staged or set aside beside one is none.
+
+    In Debian's place, neither is what has no configuration where another one has: pg_lsclusters does not list it, and
+    it may be what somebody has moved away.
+    """
     configured = {found.data_directory for found in debian}
     others = [path for path in data_directories if path not in configured and not _OF_A_RESTORE.search(path)]
+    if debian:
+        others = [path for path in others if not _DEBIAN_DATA.fullmatch(path)]
     return sorted([*debian, *map(cluster_in, others)], key=lambda found: found.data_directory)
 
 
@@ -100,8 +123,10 @@ def only(found: Sequence[Found]) -> Found:
     if len(found) == 1:
         return found[0]
     listed = ", ".join(each.data_directory for each in found)
-    seen = f"several clusters were found: {listed}" if found else f"no cluster was found in {_PLACES}"
-    raise Error(seen, "say which data directory is meant: data_directory, in the roles postgres_cluster_data_directory")
+    hint = "say which data directory is meant: data_directory, in the roles postgres_cluster_data_directory"
+    if not found:
+        raise NoCluster(f"no cluster was found in {_PLACES}", hint)
+    raise Error(f"several clusters were found: {listed}", hint)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .._errors import InvalidValue
+from .fleet_servers import remarks
 from .progress import duration_text, size_text
 from .target import TARGETS, Target, parse_time
 
@@ -80,6 +81,8 @@ def fleet_report(fleet: Fleet, target: Target | None, now: datetime, localize: L
     lines = [f"what can be restored, as of {clock.both(now.replace(microsecond=0))}", "", *_table(fleet, clock)]
     if target is not None:
         lines += ["", *_answers(fleet, target, clock)]
+    for host, text in remarks(fleet):
+        lines += ["", *_paragraph([host], text)]
     if any(problem(result) is None for result in fleet.values()):
         lines += ["", *_defects(fleet)]
     return [*lines, "", *_summary(fleet)]
@@ -161,6 +164,9 @@ def _answer(result: Result) -> tuple[str, str]:
         return "?", "not known: its repository was not read, see above"
     if not result["reachable"]:
         return "no", result["reason"]
+    if result.get("refused"):
+        there = f"backup {result['chosen']} and its WAL are there"
+        return "no", f"{there}, but a restore is refused here: {result['refused']}"
     replayed = f"{_count(result['segments'], 'segment')} of WAL ({size_text(result['bytes'])})"
     return "yes", (
         f"from backup {result['chosen']}, replaying {replayed} on the way to timeline {result['timeline']}; "

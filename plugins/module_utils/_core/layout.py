@@ -17,13 +17,13 @@ FORMAT = 1
 MARKER = "repository.json"
 SUFFIXES = {"none": "", "zstd": ".zst", "lz4": ".lz4", "gzip": ".gz"}
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 _MODE = re.compile(r"0?[0-7]{3,4}")
 
 
 def check_name(what: str, name: str) -> str:
     """Return ``name`` if it is fit to be a directory's name; ``what`` says in the error what it names."""
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         raise InvalidValue(
             f"{what} {name!r} cannot be used as a directory name",
             "use 1 to 63 letters, digits, '_', '-' and '.', beginning with a letter, a digit or '_'",

@@ -20,6 +20,16 @@ class Step(ABC):
     def text(self) -> str:
         """Say in a few words what the step does."""
 
+    @property
+    def exchanges(self) -> str | None:
+        """The data directory that the step exchanges, in which no server may start from the first step on."""
+        return None
+
+    @property
+    def starts_server(self) -> bool:
+        """Whether the step has PostgreSQL itself work in a directory that was exchanged before."""
+        return False
+
     def as_dict(self) -> dict[str, Any]:
         """Give the step in the form that is reported."""
         return {"step": type(self).__name__, "text": self.text}

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from .._errors import Error
+from .commands import parse_push
 from .configuration import Configuration
 from .plan import AlterSystem, Plan, ReloadServer, Step
 from .settings import Change, Setting, changes
+from .takeover import Kept
 
 _LIBRARY_SINCE = 15
 # Until PostgreSQL 15 the command is built in a buffer of MAXPGPATH bytes, and the rest is dropped without a word:
@@ -56,20 +59,49 @@ def check_command_length(command: str, version: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class DrainArchive(Step):
+    """Switch WAL, and wait until all that waits is archived: the server would drop it."""
+
+    timeout: int
+
+    @property
+    def text(self) -> str:
+        return f"switch WAL, and wait up to {self.timeout} s until nothing waits to be archived"
+
+
+def ends_archiving(current: Mapping[str, Setting], found: Sequence[Change]) -> bool:
+    """Tell whether a server that archives would archive no more, or something else, after some changes."""
+    archives = ("archive_command", "archive_library")
+    works = current["archive_mode"].value != "off" and any(current[name].value for name in archives if name in current)
+    return works and any(change.name in (*archives, "archive_mode") for change in found)
+
+
 def wanted_when_disabled(
-    current: Mapping[str, Setting], extra: Mapping[str, str], in_use: bool
+    current: Mapping[str, Setting], extra: Mapping[str, str], in_use: bool, kept: Kept | None = None
 ) -> dict[str, str | None]:
     """Name what brings a server back to where enabling found it; ``in_use`` when standbys or slots need its WAL.
 
     What ALTER SYSTEM set is reset, of the ``extra`` settings only those that have these values. Where the server would
-    go on archiving without that, ``archive_mode`` is set to off.
+    then keep its WAL for an archiving that nobody has set up, ``archive_mode`` is set to off. What was ``kept`` of
+    somebody else's is set again, and what stands in other files of that needs nothing.
     """
-    mode = "off" if current["archive_mode"].without_alter_system != "off" else None
+    goes_on = current["archive_mode"].without_alter_system != "off" and not _is_foreign_by_hand(current)
+    mode = "off" if goes_on else None
     names = ("archive_command", "archive_library", "archive_timeout")
     lowered = () if in_use else _no_longer_needed(current)
     further = [name for name, value in extra.items() if name not in current or _is_set_to(current[name], value)]
     reset = ["archive_mode", *(name for name in (*names, *lowered) if name in current), *further]
-    return {**dict.fromkeys(reset), "archive_mode": mode}
+    wanted: dict[str, str | None] = {**dict.fromkeys(reset), "archive_mode": mode}
+    if kept is None:
+        return wanted
+    return {**wanted, **{name: value for name, value in kept.automatic.items() if name in current}}
+
+
+def _is_foreign_by_hand(current: Mapping[str, Setting]) -> bool:
+    written = (current[name].by_hand for name in ("archive_command", "archive_library") if name in current)
+    values = [entry.value or "" for entry in written if entry is not None]
+    return any(value.strip() and parse_push(value) is None for value in values)
 
 
 def _is_set_to(setting: Setting, value: str) -> bool:
@@ -141,7 +173,7 @@ def _waits(setting: Setting) -> bool:
     return setting.pending_restart and setting.coming != setting.value
 
 
-def unverified_reason(check_mode: bool, in_recovery: bool, restart: Sequence[str]) -> str | None:
+def unverified_reason(check_mode: bool, in_recovery: bool, restart: Sequence[str], standby: bool = True) -> str | None:
     """Say why a proof that archiving works is not possible now; None when it is.
 
     >>> unverified_reason(False, False, ["archive_mode", "wal_level"])
@@ -149,6 +181,8 @@ def unverified_reason(check_mode: bool, in_recovery: bool, restart: Sequence[str
     """
     if check_mode:
         return "check mode archives nothing"
+    if in_recovery and not standby:
+        return "the server is in recovery: a restore is paused at its target, or on the way there; finish it first"
     if in_recovery:
         return "the server is in recovery; a standby is proved to archive once it is promoted"
     return f"a restart has to bring {', '.join(restart)} into force first" if restart else None

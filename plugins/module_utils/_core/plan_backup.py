@@ -63,6 +63,18 @@ class TakeBaseBackup(Step):
 
 
 @dataclass(frozen=True)
+class CompressWal(Step):
+    """Compress the WAL in the backup, which the server that compresses the rest streams as it is."""
+
+    path: str
+    compression: str
+
+    @property
+    def text(self) -> str:
+        return f"compress the backup's WAL with {self.compression}"
+
+
+@dataclass(frozen=True)
 class CopyConfiguration(Step):
     """Copy the configuration files that live outside PGDATA, which pg_basebackup does not see."""
 
@@ -103,14 +115,16 @@ class PublishBackup(Step):
 def satisfying(catalog: Catalog, request: BackupRequest, now: datetime) -> Backup | None:
     """Find the backup that makes a new one unnecessary: the one with that label, else the newest that is young enough.
 
-    A backup whose stop lies in the future of ``now`` (the clock was set back) does not count as young.
+    A backup whose stop lies in the future of ``now`` (the clock was set back) does not count as young, and one whose
+    files are missing makes nothing unnecessary.
     """
+    whole = [backup for backup in catalog.backups if backup.label not in catalog.incomplete]
     if request.label is not None:
-        return next((backup for backup in catalog.backups if backup.label == request.label), None)
+        return next((backup for backup in whole if backup.label == request.label), None)
     if request.max_age is None:
         return None
     zero = timedelta(0)
-    young = [b for b in catalog.backups if b.type == request.type and zero <= now - b.stop_time <= request.max_age]
+    young = [b for b in whole if b.type == request.type and zero <= now - b.stop_time <= request.max_age]
     return max(young, key=lambda backup: backup.stop_time, default=None)
 
 
@@ -122,6 +136,25 @@ def _unused_label(label: str, known: Sequence[str]) -> str:
     """
     numbered = (f"{label}.{number}" for number in range(2, len(known) + 2))
     return label if label not in known else next(name for name in numbered if name not in known)
+
+
+def _new_label(catalog: Catalog, request: BackupRequest, now: datetime) -> str:
+    """Settle the label; one under which anything is there is not free, whatever state that is in."""
+    taken = catalog.taken_labels
+    if request.label is None:
+        return _unused_label(default_label(now, request.type), taken)
+    if request.label in taken:
+        why = catalog.broken.get(request.label, "it was not finished, or its files were removed")
+        raise Error(
+            f"there is a backup '{request.label}' already, which cannot be used: {why}",
+            "choose another label, or move that backup's directory away",
+        )
+    return check_name("backup label", request.label)
+
+
+def plan_removal(leftovers: Sequence[str]) -> Plan:
+    """Plan to remove unfinished backups, whatever else there is to do."""
+    return Plan(tuple(RemoveLeftover(path) for path in leftovers))
 
 
 def plan_backup(
@@ -146,14 +179,15 @@ def plan_backup(
             "a backup without the WAL that follows it cannot be restored to a point in time: run setup_archiving.yml",
         )
     known = [backup.label for backup in catalog.backups]
-    label = check_name("backup label", request.label or _unused_label(default_label(now, request.type), known))
+    label = _new_label(catalog, request, now)
     partial = layout.partial(label)
     steps: list[Step] = [RemoveLeftover(path) for path in leftovers]
     steps += [
         ProveArchiving(timeout),
         TakeBaseBackup(partial, label, request.compression, request.checkpoint),
-        VerifyBackup(partial, label, request.type, request.compression, timeout),
+        *([] if request.compression == "none" else [CompressWal(partial, request.compression)]),
         CopyConfiguration(partial),
+        VerifyBackup(partial, label, request.type, request.compression, timeout),
         PublishBackup(partial, layout.backup(label)),
     ]
     return Plan(tuple(steps), {"backups": known}, {"backups": [*known, label]})

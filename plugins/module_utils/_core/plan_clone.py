@@ -13,11 +13,14 @@ from .._errors import Error, InvalidValue
 from .catalog import Backup, Identity
 from .data_directory import DataDirectory, Place, RestoreRecord, unstamped
 from .layout import check_path
+from .own_places import places_of_its_own
 from .plan import Plan, Step
 from .plan_restore import check_directory
-from .restore_steps import FinishStaging
+from .recovery_settings import RECOVERY_SETTINGS
+from .restore_steps import FinishStaging, RestoreConfiguration
 
 _LIBRARY_SINCE = 15
+_ARCHIVING = ("archive_mode", "archive_command", "archive_library")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)?", re.ASCII)
 # What would reach for what belongs to the source: its archive, its primary, its subscriptions' publishers. And a commit
 # would wait for the source's synchronous standbys.
@@ -33,32 +36,28 @@ _KEPT = {
 
 @dataclass(frozen=True)
 class CheckConfiguration(Step):
-    """Refuse a configuration with which the server would work in another directory than the clone's.
+    """Refuse a configuration that cannot be read, or with which the server would work in another directory.
 
     ``directory`` holds the data now, ``config_file`` is outside of it (None: inside), ``accepted`` are the directories
-    that the clone is in, or will be.
+    that the data is in, or will be. What is to be ``apart`` may not write where another server does.
     """
 
     directory: str
     config_file: str | None
     accepted: tuple[str, ...]
+    apart: bool = True
 
     @property
     def text(self) -> str:
         return f"check that the configuration makes a server work in {self.accepted[-1]}"
 
 
-def check_source(source: str | None, cluster: str, settings: Collection[str]) -> None:
-    """Refuse options that do not go together."""
+def check_source(source: str | None, cluster: str) -> None:
+    """Refuse to take a cluster for a clone of itself."""
     if source == cluster:
         raise InvalidValue(
             f"source_cluster is '{source}', which is the cluster itself",
             "leave it out to restore the cluster in place; a clone has a name of its own in cluster",
-        )
-    if settings and source is None:
-        raise InvalidValue(
-            f"settings are given ({', '.join(sorted(settings))}) without source_cluster",
-            "a cluster that is restored in place keeps its own; change them when it runs",
         )
 
 
@@ -76,7 +75,9 @@ def check_detached(path: str, record: RestoreRecord | None, identifier: str) -> 
         )
 
 
-def check_clone_directory(directory: DataDirectory, identity: Identity, source: str | None, force: bool) -> None:
+def check_clone_directory(
+    directory: DataDirectory, identity: Identity, source: str | None, force: bool, replace_new: bool = False
+) -> None:
     """Refuse to replace what is neither this cluster's data nor, with a ``source``, an earlier clone of it."""
     record, found = directory.record, directory.system_identifier
     cloned = None if record is None else record.source
@@ -86,7 +87,7 @@ def check_clone_directory(directory: DataDirectory, identity: Identity, source: 
             f"give source_cluster={cloned} to restore the clone again, or another data_directory",
         )
     if source is None or found is None:
-        return check_directory(directory, identity, force)
+        return check_directory(directory, identity, force, replace_new)
     if record is not None and cloned == source and found in (record.system_identifier, record.identity):
         return None
     if found == identity.system_identifier:
@@ -94,7 +95,7 @@ def check_clone_directory(directory: DataDirectory, identity: Identity, source: 
             f"{directory.path} holds '{source}' itself, or a copy of it, and no clone",
             "a clone needs a data_directory of its own, which is missing, empty, or an earlier clone",
         )
-    return check_directory(directory, identity, force)
+    return check_directory(directory, identity, force, replace_new)
 
 
 def socket_settings(port: int, directory: str | None) -> dict[str, str]:
@@ -116,7 +117,19 @@ def clone_settings(major: int, extra: Mapping[str, str], inside: Mapping[str, st
     fixed = {**_KEPT, **({"archive_library": ""} if major >= _LIBRARY_SINCE else {})}
     for name, value in extra.items():
         _check_setting(name, value, fixed)
-    return {**({} if inside is None else {"external_pid_file": "", **inside}), **extra, **fixed}
+    return {**({} if inside is None else {**places_of_its_own(major), **inside}), **extra, **fixed}
+
+
+def settings_in_place(extra: Mapping[str, str]) -> dict[str, str]:
+    """Give the settings that a cluster keeps which is restored in place: what this machine needs."""
+    for name, value in extra.items():
+        _check_setting(name, value, {})
+        if name.lower() in _ARCHIVING:
+            raise InvalidValue(
+                f"settings names {name.lower()}, which a cluster that is restored in place has from its backup",
+                "setup_archiving.yml changes it when the cluster has been restored",
+            )
+    return dict(extra)
 
 
 def _check_setting(name: str, value: str, fixed: Mapping[str, str]) -> None:
@@ -124,6 +137,8 @@ def _check_setting(name: str, value: str, fixed: Mapping[str, str]) -> None:
         raise InvalidValue(f"settings: {name!r} is not the name of a setting")
     if "\n" in value or "\r" in value:
         raise InvalidValue(f"settings: the value of {name} has a line break, which a configuration file cannot hold")
+    if name.lower() in RECOVERY_SETTINGS:
+        raise InvalidValue(f"settings names {name.lower()}, which a restore itself writes", "leave it out")
     if name.lower() in fixed:
         raise InvalidValue(
             f"settings names {name.lower()}, which is '{fixed[name.lower()]}' in a clone",
@@ -137,15 +152,20 @@ def check_effective(effective: str, step: CheckConfiguration) -> None:
         place = step.config_file or f"{step.directory}/postgresql.conf"
         raise Error(
             f"with {place}, a server started for {step.accepted[-1]} would work in {effective}",
-            "correct its data_directory, or give the clone a configuration of its own with config_directory",
+            "correct that, or give the clone a configuration of its own with config_directory",
         )
 
 
-def with_check(plan: Plan, check: CheckConfiguration) -> Plan:
-    """Add the check to the plan of a staging, before it is called complete, or to that of a switch, before all else."""
+def with_checks(plan: Plan, *checks: Step) -> Plan:
+    """Add checks to the plan of a staging, before it is called complete, or to that of a switch, before all else.
+
+    What is put back of the configuration is there before.
+    """
     steps = list(plan.steps)
-    at = next((number for number, step in enumerate(steps) if isinstance(step, FinishStaging)), 0)
-    return replace(plan, steps=(*steps[:at], check, *steps[at:]))
+    places = [number for number, step in enumerate(steps) if isinstance(step, FinishStaging)]
+    places += [number + 1 for number, step in enumerate(steps) if isinstance(step, RestoreConfiguration)]
+    at = next(iter(places), 0)
+    return replace(plan, steps=(*steps[:at], *checks, *steps[at:]))
 
 
 def placed(
@@ -157,7 +177,7 @@ def placed(
     """
     mapped = _by_origin(backup, mapping)
     paths = {}
-    for oid, origin in backup.tablespaces.items():
+    for oid, origin in backup.outside.items():
         new = mapped.get(oid, origin)
         here = present[oid].path if oid in present else new
         paths[oid] = here if oid not in mapped or _belongs(here, new) else new
@@ -165,18 +185,18 @@ def placed(
 
 
 def _belongs(here: str, new: str) -> bool:
-    """Tell whether an earlier restore put its data at, beside or in the path."""
-    return unstamped(here) in (new, f"{new}/data")
+    """Tell whether the data is at the path, or an earlier restore put it beside or in it."""
+    return unstamped(here) == new
 
 
 def _by_origin(backup: Backup, mapping: Mapping[str, str]) -> dict[str, str]:
     """Find for each pair of the mapping the tablespace that is meant."""
-    origins = {unstamped(path): oid for oid, path in backup.tablespaces.items()}
+    origins = {unstamped(path): oid for oid, path in backup.outside.items()}
     wanted = {}
     for old, new in mapping.items():
         oid = origins.get(unstamped(old.rstrip("/")))
         if oid is None:
-            known = ", ".join(sorted(backup.tablespaces.values())) or "none"
+            known = ", ".join(sorted(backup.outside.values())) or "none"
             raise InvalidValue(
                 f"tablespace_mapping names {old}, where backup '{backup.label}' has no tablespace; it has: {known}",
                 "give the paths as the cluster that was backed up had them",
@@ -188,14 +208,30 @@ def _by_origin(backup: Backup, mapping: Mapping[str, str]) -> dict[str, str]:
     return wanted
 
 
-def check_places(directory: DataDirectory, backup: Backup, unusable: Collection[str]) -> None:
-    """Refuse places of tablespaces that are in PGDATA, or ``unusable`` (by oid): nothing can be made there."""
-    for oid in sorted(backup.tablespaces):
+def check_places(
+    directory: DataDirectory,
+    backup: Backup,
+    unusable: Collection[str],
+    holding: Collection[str] = (),
+    present: Collection[str] = (),
+) -> None:
+    """Refuse places of tablespaces that are in PGDATA, or ``unusable`` (by oid): nothing can be made there.
+
+    ``holding`` are those that are to go into what is the place of a tablespace itself, with which they would be removed
+    one day; ``present`` are those that the data directory has already.
+    """
+    for oid in sorted(backup.outside):
         if f"{directory.tablespaces[oid].path}/".startswith(f"{directory.real_path}/"):
             raise Error(
                 f"a tablespace would be in the data directory: {_named(oid, directory, backup)}",
                 "map it to a path outside with tablespace_mapping",
             )
+    for oid in sorted(holding):
+        raise Error(
+            f"{directory.tablespaces[oid].path}, into which a tablespace is to go, is the place of a tablespace itself",
+            "name a directory that holds nothing, or nothing of PostgreSQL's, in tablespace_mapping",
+        )
+    _check_confined(directory, [directory.tablespaces[oid] for oid in backup.outside if oid in present])
     if unusable:
         named = ", ".join(_named(oid, directory, backup) for oid in sorted(unusable))
         raise Error(
@@ -203,6 +239,17 @@ def check_places(directory: DataDirectory, backup: Backup, unusable: Collection[
             f"the one above it is there: {named}",
             "map them to other paths with tablespace_mapping, or make the directories above them",
         )
+
+
+def _check_confined(directory: DataDirectory, tablespaces: Collection[Place]) -> None:
+    """Refuse a place in use beside which nothing can be made; what lies in it would be removed with it one day."""
+    for place in (*([] if directory.wal is None else [directory.wal]), *tablespaces):
+        if place.confined:
+            raise Error(
+                f"the directory above {place.path} cannot be written, so that no new one can be made beside that",
+                f"have root make {place.provided} for the owner of the cluster (install -d -m 0700 -o OWNER "
+                f"{place.provided}), or map the tablespace to another directory with tablespace_mapping",
+            )
 
 
 def _named(oid: str, directory: DataDirectory, backup: Backup) -> str:

@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import Error
 from .catalog import Identity
-from .layout import FORMAT, Layout
+from .layout import FORMAT, Layout, check_name
 from .plan import MakeDirectory, Plan, SetAccess, Step, WriteDocument
 
 _FILE_BITS = 0o640
@@ -37,20 +37,41 @@ class Found:
     foreign_content: bool
 
 
+@dataclass(frozen=True)
+class RetireCluster(Step):
+    """Give the directory of a cluster another name, under which all that is in it can be restored from."""
+
+    path: str
+    to: str
+
+    @property
+    def text(self) -> str:
+        return f"keep what {self.path} holds of an earlier cluster as {self.to}"
+
+
 def plan_repository(
-    layout: Layout, found: Found, identity: Identity, access: tuple[str, str | None, int], new_id: str
+    layout: Layout,
+    found: Found,
+    identity: Identity,
+    access: tuple[str, str | None, int],
+    new_id: str,
+    retire: bool = False,
 ) -> Plan:
     """Plan the repository and one cluster's directories in it.
 
     ``access`` is owner, group (None: leave it) and directory mode; ``new_id`` names the repository if it is a new one.
+    With ``retire``, what the directory holds of another cluster is kept under another name, to make room.
     """
     _check_repository(layout, found)
-    check_owner(layout, found.identity, identity.system_identifier)
+    if retire and _is_foreign(found.identity, identity):
+        retirement, emptied = _retirement(layout, found)
+        return _then(retirement, plan_repository(layout, emptied, identity, access, new_id), found)
+    check_owner(layout, found.identity, identity)
     owner, group, mode = access
     directories = [layout.repository, layout.directory, layout.backups, layout.wal]
     documents = {
         layout.marker: ({"format": FORMAT, "id": new_id} if found.marker is None else None),
-        layout.identity: (identity.as_document() if found.identity != identity else None),
+        layout.identity: (identity.as_document() if found.identity is None else None),
     }
     steps: list[Step] = []
     for path in (layout.repository, layout.marker, layout.directory, layout.identity, layout.backups, layout.wal):
@@ -69,14 +90,49 @@ def _check_repository(layout: Layout, found: Found) -> None:
         )
 
 
-def check_owner(layout: Layout, there: Identity | None, identifier: str) -> None:
-    """Refuse a cluster in the directory of another one, told by the system identifier."""
-    if there is not None and there.system_identifier != identifier:
+def check_owner(layout: Layout, there: Identity | None, identity: Identity) -> None:
+    """Refuse a cluster in the directory of another one.
+
+    That is told by the system identifier. One whose segments have got another size is another one, too: the same name
+    is that of a different stretch of WAL then.
+    """
+    if there is None or not _is_foreign(there, identity):
+        return
+    if there.system_identifier != identity.system_identifier:
         raise Error(
             f"{layout.directory} belongs to the cluster with system identifier {there.system_identifier} "
-            f"(PostgreSQL {there.major}), this one has {identifier}",
-            "give this cluster a name of its own in the repository (backup_repository_cluster)",
+            f"(PostgreSQL {there.major}), this one has {identity.system_identifier}",
+            "give this cluster a name of its own in the repository (backup_repository_cluster); where it takes the "
+            "place of that one, as a clone made anew does, backup_repository_retire=true keeps what is there as"
+            f" {_retired(layout, there)}",
         )
+    raise Error(
+        f"{layout.directory} holds WAL in segments of {there.wal_segment_size} bytes of PostgreSQL {there.major}, and "
+        f"this cluster has segments of {identity.wal_segment_size} bytes of PostgreSQL {identity.major}",
+        "pg_resetwal --wal-segsize makes WAL that does not go with what is archived: give the cluster a new name in "
+        "the repository (backup_repository_cluster), or set backup_repository_retire=true, which keeps what is there "
+        f"as {_retired(layout, there)}; then take a base backup",
+    )
+
+
+def _is_foreign(there: Identity | None, identity: Identity) -> bool:
+    return there is not None and there != identity
+
+
+def _retired(layout: Layout, there: Identity) -> str:
+    return f"{layout.cluster}.retired-{there.system_identifier}"
+
+
+def _retirement(layout: Layout, found: Found) -> tuple[RetireCluster, Found]:
+    """Give the step that makes room, and what is there after it."""
+    name = "" if found.identity is None else check_name("cluster", _retired(layout, found.identity))
+    below = (layout.directory, f"{layout.directory}/")
+    kept = {path: entry for path, entry in found.entries.items() if path != below[0] and not path.startswith(below[1])}
+    return RetireCluster(layout.directory, f"{layout.repository}/{name}"), replace(found, entries=kept, identity=None)
+
+
+def _then(first: Step, rest: Plan, found: Found) -> Plan:
+    return Plan((first, *rest.steps), _shown(found.entries), rest.after)
 
 
 def _check_entry(path: str, entry: Entry, owner: str, kind: str) -> None:
@@ -87,7 +143,19 @@ def _check_entry(path: str, entry: Entry, owner: str, kind: str) -> None:
             f"{path} is a {entry.kind}, expected a {kind}", "move it away; nothing below a repository may be a link"
         )
     if entry.owner != owner:
-        raise Error(f"{path} belongs to {entry.owner}, expected {owner}", f"as root: chown -R {owner} {path}")
+        raise Error(f"{path} belongs to {entry.owner}, expected {owner}", hint_about_owner(path, entry.owner, owner))
+
+
+def hint_about_owner(path: str, found: str, wanted: str) -> str:
+    """Say what to do where something in a repository is another user's; ``found`` is a number where it has no name."""
+    taken = f"where no other host or cluster uses it, as root: chown -R {wanted} {path}"
+    if not found.isdigit():
+        return taken
+    return (
+        f"no user of this host has the number {found}: where hosts share a repository, {wanted} has to have the same "
+        f"number on all of them (id -u {wanted}; as root, with the server down: usermod --uid {found} {wanted}, and "
+        f"give it what was its own), or each host a repository in a directory of its own; {taken}"
+    )
 
 
 def _steps(

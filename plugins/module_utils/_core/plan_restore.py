@@ -14,16 +14,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .._errors import Error
-from .catalog import Identity
+from .catalog import Backup, Identity
 from .choice import Choice
-from .data_directory import DataDirectory, RestoreRecord, RestoreRequest, check_stopped
+from .data_directory import DataDirectory, RestoreRecord, RestoreRequest, check_exchangeable, check_stopped
+from .dependents import Dependents
+from .dependents_text import lasting
+from .kept_data import made_by
+from .kept_files import AUTOMATIC, KeptFile
 from .layout import Layout
+from .left_segments import left_segments
+from .parameters import asked_by_wal
 from .plan import Plan, Step
 from .restore_steps import (
     BeginStaging,
+    CheckLabel,
     ConfigureRecovery,
     FinishStaging,
+    KeepOptions,
+    MoveTablespaces,
+    NoteKept,
     NoteUndo,
+    PlaceLeftSegments,
+    PlaceLinks,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
@@ -35,18 +47,23 @@ from .restore_steps import (
     VerifyStaging,
 )
 from .room import Parts, check_room
+from .target import format_time
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """How a staged server recovers: ``settings`` stay until the promotion or for good, ``overrides`` are put back."""
+    """How a staged server recovers: ``settings`` stay until the promotion or for good, ``overrides`` are put back.
+
+    ``options`` are words of the command line of the server that is replaced, which is started with them again.
+    """
 
     settings: Mapping[str, str]
     overrides: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
 
 
-def check_directory(directory: DataDirectory, identity: Identity, force: bool) -> None:
-    """Refuse to replace what is not this cluster's data."""
+def check_directory(directory: DataDirectory, identity: Identity, force: bool, replace_new: bool = False) -> None:
+    """Refuse to replace what is not this cluster's data or, with ``replace_new``, a cluster that is new."""
     if directory.kind == "unknown" and not force:
         raise Error(
             f"{directory.path} is not empty and is not a PostgreSQL data directory, so it is not replaced",
@@ -54,11 +71,34 @@ def check_directory(directory: DataDirectory, identity: Identity, force: bool) -
         )
     found = directory.system_identifier
     if found is not None and found != identity.system_identifier:
+        _check_new(directory, identity, replace_new)
+    elif directory.segment_size not in (None, identity.wal_segment_size):
         raise Error(
-            f"{directory.path} holds another cluster: its system identifier is {found}, "
-            f"that of the backups is {identity.system_identifier}",
-            "check data_directory, repository and cluster; only the cluster that was backed up is replaced",
+            f"{directory.path} writes WAL in segments of {directory.segment_size} bytes, that of the backups is in "
+            f"segments of {identity.wal_segment_size}: pg_resetwal has made another cluster of it",
+            "to go back to before that change, move the directory away first: its WAL goes with none that is archived",
         )
+
+
+def _check_new(directory: DataDirectory, identity: Identity, replace_new: bool) -> None:
+    """Refuse to replace another cluster, unless it is as initdb has made it and that is asked for."""
+    if replace_new and directory.used == ():
+        return
+    foreign = (
+        f"{directory.path} holds another cluster: its system identifier is {directory.system_identifier}, that of the "
+        f"backups is {identity.system_identifier}"
+    )
+    if directory.used == ():
+        raise Error(
+            f"{foreign}. It is new: nobody has written to it since it was made",
+            "on a new host, give replace_new_cluster: true to have it replaced; it is kept as the previous directory",
+        )
+    why = f". It cannot be taken for a new one: {'; '.join(directory.used)}" if directory.used and replace_new else ""
+    raise Error(
+        foreign + why,
+        "check data_directory, repository and cluster; only the cluster that was backed up is replaced, or one that is "
+        "new",
+    )
 
 
 def plan_staging(
@@ -69,26 +109,39 @@ def plan_staging(
     recovery: Recovery,
     parts: Parts,
     stamp: str,
+    aside: Mapping[str, str],
 ) -> Plan:
     """Plan the staging directory for a restore that is neither in place nor staged.
 
-    ``directory.tablespaces`` has a place for each tablespace of the backup.
+    ``directory.tablespaces`` has a place for each tablespace of the backup that is outside PGDATA, ``aside`` one for
+    each that recovery makes.
     """
     backup = choice.backup
-    check_room(directory, backup, parts)
-    tablespaces = {oid: directory.tablespaces[oid].renewed(stamp) for oid in backup.tablespaces}
-    wal = None if directory.wal is None else directory.wal.renewed(stamp)
+    check_exchangeable(directory)
+    left = left_segments(choice.path, choice.start_lsn, choice.end_lsn, parts.segment_size)
+    check_room(directory, backup, parts.with_segments(len(left)))
+    run = "" if request.reservation is None else request.reservation.run
+    tablespaces = {oid: directory.tablespaces[oid].renewed(stamp, run) for oid in backup.outside}
+    wal = None if directory.wal is None else directory.wal.renewed(stamp, run)
     record = _record(directory, choice, request, parts, stamp, (*tablespaces.values(), *filter(None, [wal])))
+    record = replace(record, aside=aside)
     stored, staging = layout.backup(backup.label), directory.staging
-    first = converge(directory)
-    if not first and directory.staged is not None:
-        first = (RemoveStaging(staging, directory.staged.places),)
+    identity = Identity(backup.system_identifier, backup.version, parts.segment_size)
+    old = directory.real_path if directory.kind not in ("missing", "empty") and request.continues(directory) else None
+    first = () if directory.staged is None else (RemoveStaging(staging, directory.staged.places),)
     steps: tuple[Step, ...] = (
         *first,
         BeginStaging(staging, record),
-        UnpackBackup(stored, staging, tablespaces, wal, parts.size),
+        UnpackBackup(
+            *(stored, staging, tablespaces, backup.in_place, wal),
+            *(backup.manifest_sha256, parts.size, parts.segment_size),
+        ),
         VerifyStaging(staging, stored, backup.manifest_sha256, parts.size),
+        CheckLabel(staging, backup.label, str(backup.start_lsn), backup.tablespaces),
+        *place_links(backup, stored, staging, request.source is not None),
+        *([PlaceLeftSegments(staging, left, identity, old)] if left else []),
         ConfigureRecovery(staging, recovery.settings, recovery.overrides, tablespaces),
+        *([KeepOptions(staging, recovery.options)] if recovery.options else []),
         FinishStaging(staging, replace(record, complete=True), directory.real_path if directory.mount_point else None),
     )
     return Plan(
@@ -96,6 +149,17 @@ def plan_staging(
         {"staging_directory": None},
         {"staging_directory": staging, "backup": backup.label, "target": str(request.target)},
     )
+
+
+def place_links(backup: Backup, stored: str, staging: str, clone: bool) -> tuple[Step, ...]:
+    """Plan the links that the base backup lacks; that of ``postgresql.auto.conf`` waits for the end of recovery."""
+    links = {path: target for path, target in backup.kept.links.items() if path != AUTOMATIC}
+    if not links:
+        return ()
+    if not clone:
+        return (PlaceLinks(staging, stored, links),)
+    found = {path: backup.kept.file_at(f"{backup.origin.data_directory}/{path}") for path in links}
+    return (PlaceLinks(staging, stored, {}, {path: file for path, file in found.items() if file is not None}),)
 
 
 def _record(
@@ -106,9 +170,8 @@ def _record(
     stamp: str,
     places: tuple[str, ...],
 ) -> RestoreRecord:
-    # A switch was interrupted between its two renames: the data to go back to has been set aside already.
-    left = directory.staged if directory.kind == "missing" else None
     backup = choice.backup
+    stop_lsn, last_time = _foreseen(request, choice)
     return RestoreRecord(
         *(request.target.as_dict(), backup.label, request.cluster, backup.system_identifier, directory.previous(stamp)),
         places=places,
@@ -116,23 +179,49 @@ def _record(
         size=parts.size,
         start_lsn=str(choice.start_lsn),
         end_lsn=None if choice.end_lsn is None else str(choice.end_lsn),
-        undo_directory=None if left is None else left.undo_directory,
-        undo_mark=None if left is None else left.undo_mark,
+        reservation=request.reservation,
+        timeline=choice.timeline,
+        stop_lsn=stop_lsn,
+        last_time=last_time,
+        needed=asked_by_wal(change.text for change in choice.route.parameters),
+        automatic_link=backup.kept.links.get(AUTOMATIC) if request.source is None else None,
+        to_do=request.to_do,
     )
 
 
+def _foreseen(request: RestoreRequest, choice: Choice) -> tuple[str | None, str | None]:
+    """Tell where a recovery to a moment stops, and after which transaction, for what it reaches to be compared with it.
+
+    Of other targets the position is not known to the byte.
+    """
+    stop, last = choice.route.stop, choice.route.replayed.last_time
+    if request.target.time is None or stop is None:
+        return None, None
+    return str(stop), None if last is None else format_time(last)
+
+
 def converge(directory: DataDirectory) -> tuple[Step, ...]:
-    """Finish an exchange of entries that was interrupted: then old data and new data are whole again."""
+    """Finish what was interrupted of a switch, so far that old data and new data are whole again."""
     staged = directory.staged
-    if staged is None or not (directory.exchanging and directory.kind == "unfinished"):
+    if staged is None:
         return ()
-    return (SwapEntries(directory.real_path, directory.staging, staged.previous_directory, staged.entries),)
+    moved = _moved(directory, staged)
+    if directory.exchanging and directory.kind == "unfinished":
+        swap = SwapEntries(directory.real_path, directory.staging, staged.previous_directory, staged.entries)
+        return (swap, *moved)
+    return moved if directory.kind == "missing" else ()
 
 
-def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layout, configuration: str | None) -> Plan:
+def plan_switch(
+    directory: DataDirectory,
+    request: RestoreRequest,
+    layout: Layout,
+    configuration: tuple[KeptFile, ...],
+    force: bool = False,
+) -> Plan:
     """Plan the switch from the data now in place to the staged data; the server must be down.
 
-    ``configuration`` is the directory outside PGDATA whose files are missing (None: they are there, or inside PGDATA).
+    ``configuration`` is what of the backup's configuration outside PGDATA is to be put back.
     """
     staged = directory.staged
     if request.in_place(directory) and not request.staged(directory):
@@ -144,13 +233,15 @@ def plan_switch(directory: DataDirectory, request: RestoreRequest, layout: Layou
             "run pitr_restore with state: staged first",
         )
     check_stopped(directory)
+    check_exchangeable(directory)
     steps: list[Step] = []
     old = _old_data(directory, staged)
     # The WAL of an earlier clone is not its source's, even where it has the same names and system identifier.
-    if old is not None and request.source is None:
-        steps.append(SaveWal(old, directory.staging, layout))
-    if configuration is not None:
-        steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration))
+    if old is not None and request.continues(directory):
+        steps.append(SaveWal(old, directory.staging, layout, force, request.system_identifier))
+    if configuration:
+        suffix = staged.previous_directory.rpartition(".before-")[2]
+        steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration, f".before-{suffix}"))
     steps += _switch(directory, staged)
     before = {
         "data_directory": directory.kind,
@@ -170,11 +261,20 @@ def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
     real = directory.real_path
     noted = with_undo(directory, staged)
     note = [] if noted == staged else [NoteUndo(directory.staging, noted)]
+    previous = staged.previous_directory
+    keep = NoteKept(real, previous, directory.mount_point, made_by(staged))
+    moved = _moved(directory, staged)
     if directory.mount_point:
-        swap = SwapEntries(real, directory.staging, staged.previous_directory, staged.entries)
-        return [*note, swap, ReleaseControl(real)]
-    aside = [] if directory.kind == "missing" else [SetAside(real, staged.previous_directory)]
-    return [*note, *aside, PutInPlace(directory.staging, real), ReleaseControl(real)]
+        swap = SwapEntries(real, directory.staging, previous, staged.entries)
+        return [*note, keep, swap, *moved, ReleaseControl(real)]
+    aside: list[Step] = [] if directory.kind == "missing" else [keep, SetAside(real, previous)]
+    return [*note, *aside, *moved, PutInPlace(directory.staging, real), ReleaseControl(real)]
+
+
+def _moved(directory: DataDirectory, staged: RestoreRecord) -> tuple[Step, ...]:
+    """Move what recovery makes anew aside, after the data that it belongs to."""
+    mark = {"run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
+    return (MoveTablespaces(staged.previous_directory, staged.aside, mark),) if staged.aside else ()
 
 
 def with_undo(directory: DataDirectory, staged: RestoreRecord) -> RestoreRecord:
@@ -189,3 +289,13 @@ def with_undo(directory: DataDirectory, staged: RestoreRecord) -> RestoreRecord:
     if attempt is not None and attempt.undo_directory is not None:
         return replace(staged, undo_directory=attempt.undo_directory, undo_mark=attempt.undo_mark)
     return replace(staged, undo_directory=staged.previous_directory, undo_mark=directory.mark)
+
+
+def left_to_do(directory: DataDirectory, found: Dependents | None) -> tuple[str, ...]:
+    """Tell what a restore leaves to be done, for those who depend on the server now in place.
+
+    On an attempt that nobody has promoted nobody depends: those are meant who did so on what it replaced.
+    """
+    if directory.record is not None and directory.recovering:
+        return directory.record.to_do
+    return () if found is None else tuple(lasting(found))

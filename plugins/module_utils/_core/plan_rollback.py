@@ -12,20 +12,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._errors import Error
-from .data_directory import DataDirectory, RestoreRecord
+from .data_directory import DataDirectory, RestoreRecord, check_exchangeable
+from .kept_data import made_by
+from .new_timeline import Anew
 from .plan import Plan, Step
 from .plan_restore import converge
-from .restore_steps import PutInPlace, ReleaseControl, SetAside
+from .restore_steps import NoteKept, PutInPlace, ReleaseControl, SetAside
 from .rollback import Journal, Kept, Situation, check_source, find_source
 
 
 @dataclass(frozen=True)
 class NoteRollback(Step):
-    """Write the journal at ``path``, with what ``source`` is and holds at that time."""
+    """Write the journal at ``path``: what ``source`` is and holds now, and which timeline it is to leave then."""
 
     path: str
     source: str
     aside: str | None
+    timeline: int | None = None
 
     @property
     def text(self) -> str:
@@ -41,6 +44,10 @@ class BringBack(Step):
     source: str
     aside: str | None
     journal: str
+
+    @property
+    def exchanges(self) -> str:
+        return self.path
 
     @property
     def text(self) -> str:
@@ -70,6 +77,7 @@ class Rollback:
     source: str | None
     aside: str | None
     startable: bool
+    warning: str | None = None
 
     @property
     def moves_data(self) -> bool:
@@ -77,13 +85,17 @@ class Rollback:
         return any(not isinstance(step, ForgetRollback) for step in self.plan.steps)
 
 
-def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: str) -> Rollback:
+def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: str, anew: Anew) -> Rollback:
     """Plan to put ``wanted`` back (None: what the restore in place replaced); all but a running server is checked."""
     journal, directory = situation.journal, situation.directory
     if journal is not None and situation.under_way:
-        return _resume(situation, journal, wanted)
+        return _resume(situation, journal, wanted, anew)
     if journal is not None and journal.mark == directory.mark and wanted in (None, journal.source):
-        steps = (*_release(directory.real_path, directory.kind), ForgetRollback(directory.journal))
+        steps = (
+            *_release(directory.real_path, directory.kind),
+            *_leave(directory, journal.timeline, anew),
+            ForgetRollback(directory.journal),
+        )
         plan = _plan(directory, steps, directory.kind, directory.record)
         return Rollback(plan, journal.source, journal.aside, directory.startable)
     forgotten = () if journal is None else (ForgetRollback(directory.journal),)
@@ -92,24 +104,19 @@ def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: 
         return Rollback(plan, None, situation.undone.path, directory.startable)
     source = find_source(situation, wanted)
     check_source(situation, source, force)
+    check_exchangeable(directory)
     aside = _aside(situation, source, stamp)
+    left = source.lineage.timeline if source.lineage is not None and anew.needed(source.lineage) else None
     steps = (
         *forgotten,
         *converge(directory),
-        NoteRollback(directory.journal, source.path, aside),
+        NoteRollback(directory.journal, source.path, aside, left),
         *_moves(directory, source.path, source.kind, aside),
+        *_leave(directory, left, anew),
         ForgetRollback(directory.journal),
     )
-    return Rollback(_plan(directory, steps, source.kind, source.record), source.path, aside, source.startable)
-
-
-def check_no_rollback(directory: DataDirectory, under_way: Journal | None) -> None:
-    """Refuse a restore while a rollback is half done."""
-    if under_way is not None:
-        raise Error(
-            f"a rollback of {directory.path} was interrupted: {under_way.source} is to be put back",
-            "finish it first with pitr_rollback.yml, or pitr_restore with state: rolled_back",
-        )
+    plan = _plan(directory, steps, source.kind, source.record)
+    return Rollback(plan, source.path, aside, source.startable, anew.warning(source.lineage))
 
 
 def _aside(situation: Situation, source: Kept, stamp: str) -> str | None:
@@ -123,17 +130,23 @@ def _aside(situation: Situation, source: Kept, stamp: str) -> str | None:
 
 def _moves(directory: DataDirectory, source: str, kind: str, aside: str | None) -> tuple[Step, ...]:
     real = directory.real_path
+    why = {**made_by(directory.record), "rolled_back": source}
+    keep = () if aside is None else (NoteKept(real, aside, directory.mount_point, why),)
     if directory.mount_point:
-        return (BringBack(real, source, aside, directory.journal), *_release(real, kind))
-    first = () if aside is None else (SetAside(real, aside),)
+        return (*keep, BringBack(real, source, aside, directory.journal), *_release(real, kind))
+    first = () if aside is None else (*keep, SetAside(real, aside))
     return (*first, PutInPlace(source, real), *_release(real, kind))
+
+
+def _leave(directory: DataDirectory, timeline: int | None, anew: Anew) -> tuple[Step, ...]:
+    return () if timeline is None else (anew.step(directory.real_path, timeline),)
 
 
 def _release(path: str, kind: str) -> tuple[Step, ...]:
     return () if kind == "cluster" else (ReleaseControl(path),)
 
 
-def _resume(situation: Situation, journal: Journal, wanted: str | None) -> Rollback:
+def _resume(situation: Situation, journal: Journal, wanted: str | None, anew: Anew) -> Rollback:
     """Go on with a rollback that was interrupted."""
     directory = situation.directory
     if wanted not in (None, journal.source):
@@ -148,7 +161,11 @@ def _resume(situation: Situation, journal: Journal, wanted: str | None) -> Rollb
             f"move it away, and run this again to put {journal.source} there",
         )
     aside = journal.aside if directory.mount_point or not moved else None
-    steps = (*_moves(directory, journal.source, journal.kind, aside), ForgetRollback(directory.journal))
+    steps = (
+        *_moves(directory, journal.source, journal.kind, aside),
+        *_leave(directory, journal.timeline, anew),
+        ForgetRollback(directory.journal),
+    )
     source = situation.find(journal.source)
     record = None if source is None else source.record
     startable = journal.kind in ("cluster", "unfinished")

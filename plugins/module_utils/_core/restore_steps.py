@@ -6,12 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from .catalog import Identity
 from .data_directory import RestoreRecord
+from .kept_files import KeptFile
 from .layout import Layout
+from .left_segments import LeftSegment
 from .plan import Step
 from .progress import size_text
+from .server_options import parse_options
+from .target import STOPS
+from .wal import SEGMENT_SIZES
+
+_TOLD = ("restore_command", "listen_addresses")
+_LONGEST_VALUE = 60
 
 
 @dataclass(frozen=True)
@@ -28,7 +38,7 @@ class RemoveStaging(Step):
 
 @dataclass(frozen=True)
 class BeginStaging(Step):
-    """Create the staging directory with a record of what will belong to it."""
+    """Create the staging directory with a record of what will belong to it, and the directories outside, marked."""
 
     path: str
     record: RestoreRecord
@@ -40,13 +50,19 @@ class BeginStaging(Step):
 
 @dataclass(frozen=True)
 class UnpackBackup(Step):
-    """Unpack a backup; ``tablespaces`` maps oid to new directory, ``wal`` is a new one outside (None: inside)."""
+    """Unpack a backup; ``tablespaces`` maps oid to new directory, ``wal`` is a new one outside (None: inside).
+
+    ``in_place`` are the oids of tablespaces that lie in the data directory itself.
+    """
 
     backup: str
     path: str
     tablespaces: Mapping[str, str]
+    in_place: tuple[str, ...]
     wal: str | None
+    manifest_sha256: str
     size: int
+    segment_size: int = SEGMENT_SIZES[-1]
 
     @property
     def text(self) -> str:
@@ -68,6 +84,58 @@ class VerifyStaging(Step):
 
 
 @dataclass(frozen=True)
+class CheckLabel(Step):
+    """Hold what ``backup.json`` says of a backup against what PostgreSQL wrote into it."""
+
+    path: str
+    label: str
+    start_lsn: str
+    tablespaces: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return f"check that backup_label in {self.path} is that of backup '{self.label}'"
+
+
+@dataclass(frozen=True)
+class PlaceLinks(Step):
+    """Make the links of configuration files in the data directory again, which no base backup has.
+
+    For a clone, ``copies`` are files in their place, from the backup by their paths in the data directory: the links
+    would lead to the configuration of its source.
+    """
+
+    path: str
+    backup: str
+    links: Mapping[str, str]
+    copies: Mapping[str, KeptFile] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        copied = f"copy {', '.join(self.copies)} from {self.backup}" if self.copies else ""
+        linked = f"make the links {', '.join(self.links)} in {self.path}" if self.links else ""
+        return "; ".join(filter(None, [linked, copied]))
+
+
+@dataclass(frozen=True)
+class PlaceLeftSegments(Step):
+    """Put segments in which a timeline was left under its name, where recovery looks for what was prepared in them.
+
+    ``old`` is a data directory with WAL that may not be archived yet (None: there is none).
+    """
+
+    path: str
+    segments: tuple[LeftSegment, ...]
+    identity: Identity
+    old: str | None
+
+    @property
+    def text(self) -> str:
+        named = ", ".join(f"{segment.name} (from {segment.source})" for segment in self.segments)
+        return f"put into {self.path}/pg_wal what belongs to a timeline that was left in it: {named}"
+
+
+@dataclass(frozen=True)
 class ConfigureRecovery(Step):
     """Write the recovery settings, the signal file and the new places of tablespaces.
 
@@ -82,7 +150,32 @@ class ConfigureRecovery(Step):
     @property
     def text(self) -> str:
         written = {**self.settings, **self.overrides}
-        return "write recovery settings: " + ", ".join(f"{name} = '{value}'" for name, value in written.items())
+        shown = {name: value for name, value in written.items() if value or name not in STOPS}
+        # What a person asks about; a command is hundreds of characters of paths. The values of the step have it all.
+        told = {name: value for name, value in shown.items() if name.startswith("recovery_target") or name in _TOLD}
+        named = [name if len(value) > _LONGEST_VALUE else f"{name} = '{value}'" for name, value in told.items()]
+        more = f" and {len(shown) - len(told)} more" if len(shown) > len(told) else ""
+        return f"write recovery settings: {', '.join(named)}{more}"
+
+
+@dataclass(frozen=True)
+class KeepOptions(Step):
+    """Note the options of the server that is replaced, with which the restored one is started."""
+
+    path: str
+    options: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"keep what the server was started with on its command line, for pg_ctl: {', '.join(self.names)}"
+
+    @property
+    def names(self) -> list[str]:
+        """Name the settings; their values may be secrets."""
+        return [option.name or option.words[0] for option in parse_options(self.options)]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**super().as_dict(), "options": self.names}
 
 
 @dataclass(frozen=True)
@@ -103,11 +196,17 @@ class FinishStaging(Step):
 
 @dataclass(frozen=True)
 class SaveWal(Step):
-    """Archive the WAL that waits in the old directory, and copy what cannot be archived into the new one."""
+    """Archive the WAL that waits in the old directory, and copy what cannot be archived into the new one.
+
+    With ``force``, what is not the archive's own history is left where it is, and not a reason to refuse. So is what
+    another cluster wrote than the one of the ``system_identifier`` (None: whatever is there is its).
+    """
 
     old: str
     staging: str
     layout: Layout
+    force: bool = False
+    system_identifier: str | None = None
 
     @property
     def text(self) -> str:
@@ -116,14 +215,18 @@ class SaveWal(Step):
 
 @dataclass(frozen=True)
 class RestoreConfiguration(Step):
-    """Put the configuration files of the backup back where they are missing outside PGDATA."""
+    """Put configuration files of the backup back where they were outside PGDATA.
+
+    A file that is in the place of one of them is kept beside it, under the same name with ``suffix`` behind it.
+    """
 
     backup: str
-    directory: str
+    files: tuple[KeptFile, ...]
+    suffix: str
 
     @property
     def text(self) -> str:
-        return f"restore the missing configuration files in {self.directory}"
+        return f"put back from {self.backup}: {', '.join(file.path for file in self.files)}"
 
 
 @dataclass(frozen=True)
@@ -139,6 +242,23 @@ class NoteUndo(Step):
 
 
 @dataclass(frozen=True)
+class NoteKept(Step):
+    """Note beside the previous directory what belongs to the data that is set aside, before it is.
+
+    In a mount point the previous directory is made for that, unless an exchange has begun already.
+    """
+
+    path: str
+    previous: str
+    mount_point: bool
+    made_by: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        return f"note in {self.previous}.json what belongs to the data in {self.path}"
+
+
+@dataclass(frozen=True)
 class SetAside(Step):
     """Rename the data directory to the previous directory."""
 
@@ -146,8 +266,29 @@ class SetAside(Step):
     previous: str
 
     @property
+    def exchanges(self) -> str:
+        return self.path
+
+    @property
     def text(self) -> str:
         return f"rename {self.path} to {self.previous}"
+
+
+@dataclass(frozen=True)
+class MoveTablespaces(Step):
+    """Move tablespaces of the data that was set aside out of the way of recovery, which makes them anew; by path.
+
+    ``mark`` is what the directories say of themselves that are made for it.
+    """
+
+    previous: str
+    moves: Mapping[str, str]
+    mark: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        moved = ", ".join(f"{path} to {to}" for path, to in self.moves.items())
+        return f"move tablespaces of {self.previous}, which recovery makes anew: {moved}"
 
 
 @dataclass(frozen=True)
@@ -170,6 +311,10 @@ class SwapEntries(Step):
     staging: str
     previous: str
     entries: tuple[str, ...]
+
+    @property
+    def exchanges(self) -> str:
+        return self.path
 
     @property
     def text(self) -> str:

@@ -13,6 +13,7 @@ from itertools import count
 from .._errors import Error
 from .data_directory import DataDirectory, RestoreRecord
 from .layout import utc_stamp
+from .new_timeline import Lineage
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Kept:
     system_identifier: str | None = None
     postmaster: int | None = None
     device: int = 0
+    lineage: Lineage | None = None
 
     @property
     def startable(self) -> bool:
@@ -41,7 +43,7 @@ class Journal:
     """A rollback under way: ``source`` becomes the data directory, whose data goes to ``aside`` (None: there is none).
 
     ``mark`` and ``kind`` are those of the data in ``source``, ``entries`` its names, which tell old from new in a mount
-    point.
+    point. ``timeline`` is the one that the data then leaves for a new one (None: it stays there).
     """
 
     source: str
@@ -49,6 +51,7 @@ class Journal:
     mark: str
     kind: str
     entries: tuple[str, ...] = ()
+    timeline: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,3 +192,12 @@ def _related(situation: Situation, source: Kept) -> bool:
         return False
     cloned = restore is not None and restore.source is not None and restore.source == other.source
     return cloned or other.undo_mark == situation.directory.mark
+
+
+def check_no_rollback(directory: DataDirectory, under_way: Journal | None) -> None:
+    """Refuse a restore while a rollback is half done."""
+    if under_way is not None:
+        raise Error(
+            f"a rollback of {directory.path} was interrupted: {under_way.source} is to be put back",
+            "finish it first with pitr_rollback.yml, or pitr_restore with state: rolled_back",
+        )

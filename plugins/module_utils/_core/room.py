@@ -6,17 +6,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .._errors import Error
 from .catalog import Backup
 from .data_directory import DataDirectory, Place
 from .manifest import Manifest
+from .members import is_ours
 from .progress import size_text
+from .wal import SEGMENT_SIZES
 
+# What a restore, or a backup, leaves of a file system: the server's own data and WAL may be on it, and go on growing.
+_RESERVED_PART, _RESERVED_MOST = 20, 4 << 30
 # Smaller files take a block each; 4 kB is the block of ext4 and XFS unless they were made otherwise.
 _BLOCK = 4096
 _TABLESPACES = "pg_tblspc/"
+
+
+class NoRoom(Error):
+    """What is to be staged does not fit."""
+
+
+def reserve(total: int) -> int:
+    """Give the bytes of a file system that are left to others: a twentieth, and never more than 4 GB.
+
+    >>> reserve(100 << 20), reserve(1 << 40)
+    (5242880, 4294967296)
+    """
+    return min(total // _RESERVED_PART, _RESERVED_MOST)
 
 
 @dataclass(frozen=True)
@@ -38,16 +55,24 @@ class Parts:
     base: Amount
     wal: Amount
     tablespaces: Mapping[str, Amount] = field(default_factory=dict)
+    segment_size: int = SEGMENT_SIZES[-1]
 
     @classmethod
     def of(cls, manifest: Manifest, segment_size: int) -> Parts:
         """Add up what a manifest lists."""
         amounts: dict[str, Amount] = {"": Amount()}
         for path, entry in manifest.files.items():
+            if is_ours(path):
+                continue
             oid = path.split("/")[1] if path.startswith(_TABLESPACES) else ""
             amounts[oid] = amounts.get(oid, Amount()).with_file(entry.size)
-        wal = segment_size * sum(len(need.segments(segment_size)) for need in manifest.wal)
-        return cls(amounts.pop(""), Amount(wal, wal), amounts)
+        wal = segment_size * sum(len(need.numbers(segment_size)) for need in manifest.wal)
+        return cls(amounts.pop(""), Amount(wal, wal), amounts, segment_size)
+
+    def with_segments(self, count: int) -> Parts:
+        """Add segments that come from elsewhere."""
+        more = count * self.segment_size
+        return replace(self, wal=Amount(self.wal.size + more, self.wal.taken + more))
 
     @property
     def size(self) -> int:
@@ -57,9 +82,10 @@ class Parts:
 
 def check_room(directory: DataDirectory, backup: Backup, parts: Parts) -> None:
     """Refuse what does not fit, with what is needed and what is free on every file system where it does not."""
-    inside = Place(directory.staging, beside=True, room=directory.room)
+    inside = Place(directory.staging, room=directory.room)
     needs = [(inside, parts.base), (directory.wal or inside, parts.wal)]
-    needs += [(directory.tablespaces[oid], parts.tablespaces.get(oid, Amount())) for oid in backup.tablespaces]
+    needs += [(directory.tablespaces[oid], parts.tablespaces.get(oid, Amount())) for oid in backup.outside]
+    needs += [(inside, parts.tablespaces.get(oid, Amount())) for oid in backup.in_place]
     devices = sorted({place.room.device for place, _amount in needs})
     found = (
         _shortage([need for need in needs if need[0].room.device == device], directory.freed.get(device, 0))
@@ -67,16 +93,18 @@ def check_room(directory: DataDirectory, backup: Backup, parts: Parts) -> None:
     )
     shortages = [shortage for shortage in found if shortage is not None]
     if shortages:
-        raise Error(
+        raise NoRoom(
             f"there is not enough room to stage backup '{backup.label}': {'; '.join(shortages)}",
-            "make room, for example by moving an older previous directory away",
+            "make room; previous_data.yml lists what earlier restores have left, and removes it",
         )
 
 
 def _shortage(needs: list[tuple[Place, Amount]], freed: int) -> str | None:
     """Say what is missing on one file system, if anything is."""
-    needed, free = sum(amount.taken for _place, amount in needs), needs[0][0].room.free + freed
-    if needed <= free:
+    room = needs[0][0].room
+    needed, free, kept = sum(amount.taken for _place, amount in needs), room.free + freed, reserve(room.total)
+    if not needed or needed + kept <= free:
         return None
     where = " and ".join(dict.fromkeys(place.path for place, amount in needs if amount.taken))
-    return f"{where}: {size_text(needed)} are needed ({needed} bytes), {size_text(free)} are free ({free} bytes)"
+    left = f", of which {size_text(kept)} are left to others" if kept else ""
+    return f"{where}: {size_text(needed)} are needed ({needed} bytes), {size_text(free)} are free ({free} bytes){left}"

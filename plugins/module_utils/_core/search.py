@@ -7,39 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from .catalog import Backup, Catalog
 from .choice import Question
-from .refusals import ambiguous, not_found, on_other_branches, subtransaction
+from .refusals import ambiguous, not_found, of_another_epoch, on_other_branches, subtransaction
 from .stretches import Stretch, on_path
 from .wal import Lsn, TimelinePath
-from .walrecords import Checkpoint, Ended, Point, Summary, is_before
+from .walrecords import Ended, Point, is_before, widened
+from .walsource import Seen, WalSource
 from .windows import Window
 
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What one segment holds; ``damage`` says why it could not be read to its end although others follow it."""
-
-    number: int
-    summary: Summary
-    damage: str | None = None
-
-
-class WalSource(Protocol):
-    """What can read WAL."""
-
-    def backwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
-        """Look into the segments from ``last`` down to ``first``; the caller may end it early."""
-
-    def records(self, stretch: Stretch, number: int) -> list[Ended | Point | Checkpoint]:
-        """List the records that begin in one segment."""
-
-    def has_record_from(self, stretch: Stretch, position: Lsn) -> bool:
-        """Tell whether any record begins at a position of the last segment, or later."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +36,7 @@ class Met:
     floor: int = 0
     names: list[str] = field(default_factory=list)
     xids: list[int] = field(default_factory=list)
+    others: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -78,6 +57,8 @@ class Search:
         elsewhere = self._elsewhere(question, path)
         if elsewhere:
             raise on_other_branches(question.target, path, elsewhere)
+        if met.others:
+            raise of_another_epoch(int(str(question.target.value)), met.others)
         raise not_found(question.target, path, windows, met.names[:_SHOWN], max(met.xids, default=None))
 
     def _elsewhere(self, question: Question, path: TimelinePath) -> list[tuple[TimelinePath, Lsn]]:
@@ -123,20 +104,31 @@ class Search:
         return Lsn(hits[0].end)
 
     def _transaction(self, part: Range, xid: int, met: Met) -> Lsn | None:
-        """Find the end of a transaction, not looking further back than to where its number was not given yet."""
-        size, start = part.stretch.segment_size, part.backup.stop_lsn.value
-        for seen in self.wal.backwards(part.stretch, *_numbers(part, start)):
-            summary, checkpoint = seen.summary, seen.summary.checkpoint
-            if summary.xids is not None:
-                met.xids += summary.xids
-                if summary.xids[0] <= xid <= summary.xids[1]:
-                    for end in self._ends(part, seen.number, xid):
-                        return end
-            if checkpoint is not None and not is_before(xid, checkpoint.next_xid):
-                met.floor = max(met.floor, checkpoint.redo)
+        """Find the end of a transaction, not looking further back than to where its number was not given yet.
+
+        The WAL has the lower half of a number; the upper one, where it was given, is that of a checkpoint nearby.
+        """
+        size, low = part.stretch.segment_size, xid % (1 << 32)
+        hit: Lsn | None = None
+        for seen in self.wal.backwards(part.stretch, *_numbers(part, part.backup.stop_lsn.value)):
+            checkpoint = seen.summary.checkpoint
+            hit = hit or self._hit(part, seen, low, met)
+            if hit is not None and (xid == low or (checkpoint is not None and widened(low, checkpoint) == xid)):
+                return hit
+            if checkpoint is not None:
+                met.others |= {widened(low, checkpoint)} if hit is not None else set()
+                met.floor = max(met.floor, 0 if is_before(low, checkpoint.next_xid) else checkpoint.redo)
+                hit = None
             if seen.number <= met.floor // size:
                 break
-        return None
+        return hit
+
+    def _hit(self, part: Range, seen: Seen, xid: int, met: Met) -> Lsn | None:
+        xids = seen.summary.xids
+        if xids is None:
+            return None
+        met.xids += xids
+        return next(self._ends(part, seen.number, xid), None) if xids[0] <= xid <= xids[1] else None
 
     def _ends(self, part: Range, number: int, xid: int) -> Iterator[Lsn]:
         for record in self.wal.records(part.stretch, number):

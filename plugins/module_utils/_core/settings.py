@@ -12,15 +12,6 @@ from dataclasses import dataclass
 from .._errors import InvalidValue
 
 COMPRESSIONS = ("zstd", "lz4", "gzip", "none")
-# What pg_controldata calls the settings that must not be smaller than where the WAL was written:
-# CheckRequiredParameterValues in src/backend/access/transam/xlog.c.
-_NEEDED_BY_REPLAY = {
-    "max_connections setting": "max_connections",
-    "max_worker_processes setting": "max_worker_processes",
-    "max_wal_senders setting": "max_wal_senders",
-    "max_prepared_xacts setting": "max_prepared_transactions",
-    "max_locks_per_xact setting": "max_locks_per_transaction",
-}
 _NUMBER = re.compile(r"(-?\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 # docs: "Parameter Names and Values" (section 19.1.1 of PostgreSQL's manual)
 _MEMORY = {"B": 1, "kB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
@@ -165,20 +156,6 @@ def _change(setting: Setting, wanted: str | None) -> Change:
     after = setting.without_alter_system if wanted is None else setting.normalise(wanted)
     needs_restart = setting.needs_restart and after != setting.value
     return Change(setting.name, setting.coming, wanted, needs_restart, setting.place)
-
-
-def too_small_for_replay(control: Mapping[str, str], current: Mapping[str, Setting]) -> dict[str, tuple[int, int]]:
-    """Name the settings because of which a server pauses its recovery, with the value it has and the one it needs.
-
-    >>> too_small_for_replay({"max_connections setting": "200"}, {"max_connections": Setting("max_connections", "100")})
-    {'max_connections': (100, 200)}
-    """
-    found = {
-        name: (int(current[name].value), int(control[label]))
-        for label, name in _NEEDED_BY_REPLAY.items()
-        if label in control
-    }
-    return {name: (has, needs) for name, (has, needs) in found.items() if has < needs}
 
 
 def choose_compression(wanted: str, available: frozenset[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .catalog import Backup, Catalog
-from .wal import Branch, SegmentName, TimelinePath
+from .wal import Branch, Lsn, SegmentName, TimelinePath
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,36 @@ class Stretch:
     def name(self, number: int) -> SegmentName:
         """Name the segment that recovery reads for a number."""
         return SegmentName.numbered(self.path.timeline_at(number, self.segment_size), number, self.segment_size)
+
+
+@dataclass(frozen=True)
+class Break:
+    """What a recovery does not get over although WAL follows: from ``lsn`` on, up to ``end``, nothing can be replayed.
+
+    ``number`` is that of the segment, and ``words`` go on after its name.
+    """
+
+    number: int
+    lsn: Lsn
+    end: Lsn
+    words: str
+
+    @classmethod
+    def of(cls, number: int, segment_size: int, damage: str) -> Break:
+        """Give what a damaged segment is: it is not given to a server at all, wherever in it the damage lies."""
+        return cls(number, Lsn(number * segment_size), Lsn((number + 1) * segment_size), f"is damaged: {damage}")
+
+    def text(self, stretch: Stretch) -> str:
+        """Say it with the segment's name."""
+        return f"segment {stretch.name(self.number)} {self.words}"
+
+    def is_in(self, backup: Backup) -> bool:
+        """Tell whether it keeps a restore of a backup from becoming consistent."""
+        return backup.start_lsn < self.end and self.lsn < backup.stop_lsn
+
+    def is_before(self, backup: Backup) -> bool:
+        """Tell whether a backup begins behind it."""
+        return self.end <= backup.start_lsn
 
 
 def stretches(catalog: Catalog, path: TimelinePath) -> list[Stretch]:

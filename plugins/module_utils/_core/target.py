@@ -25,6 +25,8 @@ _FORMS = (
     f"target_time ({_EXAMPLE}), target_xid (7310), target_name (the name of a restore point), target_lsn (0/3000028), "
     "target=latest and target=immediate"
 )
+# The settings that make a recovery stop, of which a server takes one.
+STOPS = ("recovery_target", *(f"recovery_target_{kind}" for kind in ("name", "time", "xid", "lsn")))
 _FIRST_XID = 3
 _LONGEST_NAME = 63
 _AGE = re.compile(r"(\d{1,7})\s*([smhdw])", re.ASCII)
@@ -113,6 +115,13 @@ class Target:
         inclusive = options["target_inclusive"] if kind in ("time", "xid", "lsn") else True
         return cls(kind, value, inclusive, parse_timeline(options["target_timeline"]))
 
+    @classmethod
+    def recorded(cls, document: Mapping[str, Any]) -> Target:
+        """Read the form that ``as_dict`` gives."""
+        kind, timeline = document["kind"], document["timeline"]
+        value = None if document["value"] is None else _READERS[f"target_{kind}"](document["value"])[1]
+        return cls(kind, value, document["inclusive"], None if timeline == "latest" else timeline)
+
     @property
     def time(self) -> datetime | None:
         """The moment, where the target is one."""
@@ -122,19 +131,25 @@ class Target:
         """Give the recovery settings that make PostgreSQL stop here, and pause there so that it can be checked.
 
         ``timeline`` is the number that ``latest`` means in the archive, so that the server follows what was planned.
-        Recovery to the end of the WAL does not stop anywhere, so there is nothing to pause at.
+        All of them are given, whatever other files say, and those without a value come first: a server refuses to
+        start when it reads a second target, even an empty one, before the first one was emptied
+        (``assign_recovery_target_time`` in ``src/backend/access/transam/xlogrecovery.c``).
         """
-        chosen = {"recovery_target_timeline": str(timeline)}
-        if self.kind == "latest":
-            return chosen
-        chosen["recovery_target" if self.kind == "immediate" else f"recovery_target_{self.kind}"] = self._setting()
-        if self.kind in ("time", "xid", "lsn"):
-            chosen["recovery_target_inclusive"] = "on" if self.inclusive else "off"
-        return {**chosen, "recovery_target_action": "pause"}
+        name = "recovery_target" if self.kind == "immediate" else f"recovery_target_{self.kind}"
+        chosen = {} if self.kind == "latest" else {name: self._setting()}
+        return {
+            **{other: "" for other in STOPS if other not in chosen},
+            **chosen,
+            "recovery_target_inclusive": "on" if self.inclusive else "off",
+            "recovery_target_timeline": str(timeline),
+            "recovery_target_action": "pause",
+        }
 
     def _setting(self) -> str:
         if isinstance(self.value, datetime):
             return self.value.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S.%f+00")
+        if isinstance(self.value, int):
+            return str(self.value % (1 << 32))  # the WAL has no more of a transaction's number
         return "immediate" if self.value is None else str(self.value)
 
     def as_dict(self) -> dict[str, object]:
@@ -159,7 +174,7 @@ class Target:
 
 
 def parse_xid(text: str) -> int:
-    """Read the number of a transaction; of a 64-bit one, as ``txid_current()`` gives it, the lower half is in the WAL.
+    """Read the number of a transaction, be it one of 64 bits, as ``txid_current()`` gives it.
 
     The first three numbers are not given to transactions: ``src/include/access/transam.h``.
     """
@@ -169,7 +184,7 @@ def parse_xid(text: str) -> int:
         raise InvalidValue(
             f"target_xid {text!r} is not the number of a transaction; expected a number from {_FIRST_XID}, such as 7310"
         )
-    return number % (1 << 32)
+    return number
 
 
 def parse_name(text: str) -> str:

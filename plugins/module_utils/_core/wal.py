@@ -13,13 +13,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 from .._errors import InvalidValue
 
 DEFAULT_SEGMENT_SIZE = 16 * 1024 * 1024
+SEGMENT_SIZES = tuple(1 << bits for bits in range(20, 31))  # initdb --wal-segsize, in MB
+_HIGHEST_TIMELINE = (1 << 32) - 1
+_MOST_DURING_A_BACKUP = 1 << 46
 _LOG_FILE_SIZE = 1 << 32
 
 _LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})", re.IGNORECASE)
+_TIMELINE = re.compile(r"\d{1,10}", re.ASCII)
 _SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 _KINDS = {
     "segment": re.compile(r"[0-9A-F]{24}"),
@@ -58,6 +63,11 @@ class Lsn:
 
     def __str__(self) -> str:
         return f"{self.value >> 32:X}/{self.value & 0xFFFFFFFF:X}"
+
+
+def is_span(start: Lsn, stop: Lsn) -> bool:
+    """Tell whether a backup can have been taken between two positions: what is between them gets looked through."""
+    return 0 < stop.value - start.value <= _MOST_DURING_A_BACKUP
 
 
 @dataclass(frozen=True, order=True)
@@ -134,18 +144,36 @@ class TimelinePath:
         >>> path = TimelinePath.parse(3, "1\t0/5000000\treason\n\n2\t0/7000000\treason\n")
         >>> [(b.timeline, str(b.begin), str(b.end)) for b in path.branches]
         [(1, '0/0', '0/5000000'), (2, '0/5000000', '0/7000000'), (3, '0/7000000', 'None')]
+
+        Who follows timeline 2, and stops before it left timeline 1, has left timeline 1 there; PostgreSQL keeps the
+        line as it was.
+
+        >>> path = TimelinePath.parse(3, "1\t0/7000000\treason\n2\t0/5000000\treason\n")
+        >>> [(b.timeline, str(b.begin), str(b.end)) for b in path.branches]
+        [(1, '0/0', '0/5000000'), (2, '0/5000000', '0/5000000'), (3, '0/5000000', 'None')]
         """
-        begin, branches = Lsn(0), []
+        lines = []
         for line in history.splitlines():
             words = line.split("#")[0].split()
             if not words:
                 continue
-            if len(words) < 2 or not words[0].isdigit():
+            if len(words) < 2 or not _TIMELINE.fullmatch(words[0]):
                 raise InvalidValue(f"line '{line}' in the history of timeline {timeline} is not '<timeline> <LSN> ...'")
-            end = Lsn.parse(words[1])
-            branches.append(Branch(int(words[0]), begin, end))
-            begin = end
+            lines.append((int(words[0]), Lsn.parse(words[1])))
+        # From behind: each is left where the first of those after it was.
+        ends = [*accumulate((left for _ancestor, left in reversed(lines)), min)][::-1]
+        begins = [Lsn(0), *ends]
+        branches = [Branch(line[0], *span) for line, *span in zip(lines, begins, ends)]
+        begin = begins[-1]
         return cls((*branches, Branch(timeline, begin, None)))
+
+    def __post_init__(self) -> None:
+        timelines = [branch.timeline for branch in self.branches]
+        if timelines != sorted(set(timelines)) or not 0 < timelines[0] <= timelines[-1] <= _HIGHEST_TIMELINE:
+            raise InvalidValue(
+                f"the history of timeline {timelines[-1]} lists the timelines {timelines[:-1]}, expected ones that "
+                "ascend, and stay below its own"
+            )
 
     @property
     def timeline(self) -> int:

@@ -1,37 +1,43 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What pg_waldump prints about the ends of transactions, restore points and checkpoints.
+"""What pg_waldump prints about the records that decide over a recovery.
 
-Source of the forms: ``XLogDumpDisplayRecord`` in ``src/bin/pg_waldump/pg_waldump.c`` and ``xactdesc.c``, ``xlogdesc.c``
-in ``src/backend/access/rmgrdesc``. They are the same from PostgreSQL 13 to 18. Moments are printed in the zone of the
-environment, which is to be UTC.
+Those are ends of transactions, restore points, checkpoints, beginnings of timelines, changes of parameters and
+tablespaces. Source of the forms: ``XLogDumpDisplayRecord`` in ``src/bin/pg_waldump/pg_waldump.c`` and ``xactdesc.c``,
+``xlogdesc.c``, ``tblspcdesc.c`` in ``src/backend/access/rmgrdesc``. They are the same from PostgreSQL 13 to 18. Moments
+are printed in the zone of the environment, which is to be UTC.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime, timezone
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple, Union
+
+from .users_text import named
 
 _LINE = re.compile(
-    r"^rmgr: (?:Transaction|XLOG) +len \(rec/tot\): *\d+/ *(?P<length>\d+), tx: *(?P<xid>\d+), "
+    r"^rmgr: (?:Transaction|XLOG|Tablespace) +len \(rec/tot\): *\d+/ *(?P<length>\d+), tx: *(?P<xid>\d+), "
     r"lsn: (?P<high>[0-9A-F]+)/(?P<low>[0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, desc: (?:"
     r"(?P<end>COMMIT|ABORT|COMMIT_PREPARED|ABORT_PREPARED) (?:(?P<prepared>\d+): )?"
     r"(?P<time>\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC(?:[^\n]*; subxacts:(?P<children>(?: \d+)+))?"
     r"|RESTORE_POINT (?P<name>.+)"
-    r"|CHECKPOINT_(?:ONLINE|SHUTDOWN) redo (?P<redo_high>[0-9A-F]+)/(?P<redo_low>[0-9A-F]+);.* xid \d+:(?P<next>\d+);"
+    r"|CHECKPOINT_(?:ONLINE|SHUTDOWN) redo (?P<redo_high>[0-9A-F]+)/(?P<redo_low>[0-9A-F]+); "
+    r"tli (?P<timeline>\d+); prev tli (?P<left>\d+);.* xid (?P<epoch>\d+):(?P<next>\d+);"
+    r"|END_OF_RECOVERY tli (?P<new>\d+); prev tli (?P<old>\d+);(?: time (?P<began>[-\d]+ [:\d.]+) UTC)?"
+    r"|PARAMETER_CHANGE (?P<parameters>.+)"
+    r"|(?P<tablespace>CREATE|DROP) (?P<oid>\d+)(?: \"(?P<path>.*)\")?"
     r")",
     re.MULTILINE,
 )
+_OF_AN_END = ("length", "xid", "high", "low", "end", "prepared", "time", "children")
 _POSITION = re.compile(r"(?:\bat|\bLSN|\bafter) ([0-9A-F]{1,8})/([0-9A-F]{1,8})")
 # MAXALIGN: the next record begins at a multiple of it.
 _ALIGNMENT = 8
 _PAGE = 8192  # XLOG_BLCKSZ as PostgreSQL is built everywhere
-_PAGE_HEADER = 24  # SizeOfXLogShortPHD
+PAGE_HEADER = 24  # SizeOfXLogShortPHD
 
 
 class Ended(NamedTuple):
@@ -56,16 +62,49 @@ class Point(NamedTuple):
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint: no transaction from ``next_xid`` on has written anything before ``redo``."""
+    """A checkpoint: no transaction from ``next_xid`` on, which has 64 bits, has written anything before ``redo``."""
 
     lsn: int
     redo: int
     next_xid: int
 
 
-def parse_records(text: str) -> Iterator[Ended | Point | Checkpoint]:
-    r"""Read the output of pg_waldump; records of other kinds are left out.
+class Begun(NamedTuple):
+    """The first record of a timeline, with the one that it left; ``time`` is empty where the record has none."""
 
+    lsn: int
+    timeline: int
+    left: int
+    time: str
+
+
+class Parameters(NamedTuple):
+    """A change of the settings that a recovery depends on, as pg_waldump prints them: ``max_connections=100 ...``."""
+
+    lsn: int
+    text: str
+
+    @property
+    def minimal(self) -> bool:
+        """Tell whether the WAL behind it has too little for a recovery, which refuses to go on here."""
+        return "wal_level=minimal" in self.text.split()
+
+
+class Tablespace(NamedTuple):
+    """A tablespace that is made at ``path``, or dropped, where ``path`` is empty."""
+
+    lsn: int
+    oid: int
+    path: str
+
+
+Record = Union[Ended, Point, Checkpoint, Begun, Parameters, Tablespace]
+
+
+def parse_records(text: str) -> Iterator[Record]:
+    r"""Read the output of pg_waldump, each record of it on one line; records of other kinds are left out.
+
+    What users have named may have more lines, of which any may look like a record: see ``users_text.py``.
     A prepared transaction ends with COMMIT_PREPARED or ABORT_PREPARED, whose own header names no transaction.
 
     >>> list(parse_records(
@@ -81,15 +120,30 @@ def parse_records(text: str) -> Iterator[Ended | Point | Checkpoint]:
      Point(lsn=23972256, end=23972360, name="it's 100%")]
     """
     for match in _LINE.finditer(text):
-        lsn = int(match["high"], 16) << 32 | int(match["low"], 16)
-        end = end_of_record(lsn, int(match["length"]))
-        if match["end"]:
-            children = tuple(int(word) for word in (match["children"] or "").split())
-            yield Ended(lsn, end, int(match["prepared"] or match["xid"]), match["time"], children)
-        elif match["name"]:
-            yield Point(lsn, end, match["name"])
+        length, xid, high, low, ended, prepared, time, words = match.group(*_OF_AN_END)
+        lsn = int(high, 16) << 32 | int(low, 16)
+        if ended:  # of which there are thousands in a segment
+            children = tuple(map(int, words.split())) if words else ()
+            yield Ended(lsn, end_of_record(lsn, int(length)), int(prepared or xid), time, children)
         else:
-            yield Checkpoint(lsn, int(match["redo_high"], 16) << 32 | int(match["redo_low"], 16), int(match["next"]))
+            yield from _other_records(match, lsn)
+
+
+def _other_records(match: re.Match[str], lsn: int) -> Iterator[Record]:
+    if match["name"]:
+        yield Point(lsn, end_of_record(lsn, int(match["length"])), named(match["name"]))
+    elif match["parameters"]:
+        yield Parameters(lsn, match["parameters"].strip())
+    elif match["tablespace"]:
+        yield Tablespace(lsn, int(match["oid"]), named(match["path"] or ""))
+    elif match["new"]:
+        yield Begun(lsn, int(match["new"]), int(match["old"]), match["began"] or "")
+    else:
+        # A timeline begins with a record of its own, or with the checkpoint of a shutdown.
+        if match["timeline"] != match["left"]:
+            yield Begun(lsn, int(match["timeline"]), int(match["left"]), "")
+        redo = int(match["redo_high"], 16) << 32 | int(match["redo_low"], 16)
+        yield Checkpoint(lsn, redo, int(match["epoch"]) << 32 | int(match["next"]))
 
 
 def end_of_record(lsn: int, length: int) -> int:
@@ -102,7 +156,7 @@ def end_of_record(lsn: int, length: int) -> int:
     """
     left, room = length, _PAGE - lsn % _PAGE
     while left > room:
-        lsn, left, room = lsn + room + _PAGE_HEADER, left - room, _PAGE - _PAGE_HEADER
+        lsn, left, room = lsn + room + PAGE_HEADER, left - room, _PAGE - PAGE_HEADER
     return lsn + -(-left // _ALIGNMENT) * _ALIGNMENT
 
 
@@ -122,60 +176,14 @@ def moment_of(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=timezone.utc)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What is worth knowing of the records that begin in one segment.
+def widened(xid: int, checkpoint: Checkpoint) -> int:
+    """Give all 64 bits of a transaction's number that stands near a checkpoint: the WAL has the lower half.
 
-    ``time`` is the latest at which one of its transactions ended, ``lsn`` and ``end`` are the place of the last one,
-    ``xids`` the lowest and highest that ended, subtransactions included; ``points`` are its restore points, in order.
+    >>> hex(widened(5, Checkpoint(0, 0, (7 << 32) + 0xFFFFFFFE))), hex(widened(0xFFFFFFF0, Checkpoint(0, 0, 8 << 32)))
+    ('0x800000005', '0x7fffffff0')
     """
-
-    time: str | None = None
-    lsn: int = 0
-    end: int = 0
-    xids: tuple[int, int] | None = None
-    points: tuple[Point, ...] = ()
-    checkpoint: Checkpoint | None = None
-
-    @classmethod
-    def of(cls, records: Iterable[Ended | Point | Checkpoint]) -> Summary:
-        """Sum records up, which come in the order of the WAL; of several checkpoints the first one counts."""
-        ended: list[Ended] = []
-        points: list[Point] = []
-        checkpoints: list[Checkpoint] = []
-        kinds: dict[type, list[Any]] = {Ended: ended, Point: points, Checkpoint: checkpoints}
-        for record in records:
-            kinds[type(record)].append(record)
-        if not ended:
-            return cls(points=tuple(points), checkpoint=checkpoints[0] if checkpoints else None)
-        xids = [xid for record in ended for xid in (record.xid, *record.children)]
-        return cls(
-            max(record.time for record in ended),
-            *(ended[-1].lsn, ended[-1].end, (min(xids), max(xids))),
-            *(tuple(points), checkpoints[0] if checkpoints else None),
-        )
-
-    def as_document(self) -> list[Any]:
-        """Give the summary in a short form that JSON can hold."""
-        return [self.time, self.lsn, self.end, self.xids, self.points, self.checkpoint]
-
-    @classmethod
-    def from_document(cls, document: Sequence[Any]) -> Summary:
-        """Read that form; raises TypeError or ValueError when it is none."""
-        time, lsn, end, xids, points, checkpoint = document
-        if time is not None:
-            moment_of(time)
-        return cls(
-            *(time, int(lsn), int(end), None if xids is None else (int(xids[0]), int(xids[1]))),
-            tuple(Point(int(point[0]), int(point[1]), str(point[2])) for point in points),
-            None if checkpoint is None else Checkpoint(*(int(value) for value in checkpoint)),
-        )
-
-
-def summaries(text: str, segment_size: int) -> dict[int, Summary]:
-    """Sum up what pg_waldump printed, by the number of the segment in which a record begins."""
-    grouped = groupby(parse_records(text), key=lambda record: record.lsn // segment_size)
-    return {number: Summary.of(records) for number, records in grouped}
+    distance = (xid - checkpoint.next_xid) % (1 << 32)
+    return checkpoint.next_xid + distance - (1 << 32 if distance >= 1 << 31 else 0)
 
 
 def is_before(xid: int, other: int) -> bool:

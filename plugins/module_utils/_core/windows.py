@@ -6,30 +6,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .catalog import Backup
-from .stretches import Following, Stretch
+from .stretches import Break, Following, Stretch
 from .target import format_time
 from .wal import Lsn, SegmentName, TimelinePath
 
 
 @dataclass(frozen=True)
 class Tail:
-    """What the last segments of a stretch hold.
+    """What the WAL behind some backups ends with.
 
-    ``time`` and ``end`` are those of the last transaction after the oldest backup (None: there is none). ``damaged`` is
-    the number of a segment that cannot be read to its end, though others follow, and ``words`` says why. ``live`` tells
-    that a running server writes on here, so that every moment up to ``time`` can be reached.
+    ``time`` and ``end`` are those of the last transaction after the oldest backup (None: there is none). ``live`` tells
+    that a running server writes on here, so that every moment up to ``time`` can be reached. ``broken`` is what
+    recovery does not get over, and ``past`` the latest moment of what the oldest backup holds.
     """
 
     time: datetime | None = None
     end: Lsn | None = None
-    damaged: int | None = None
-    words: str | None = None
     live: bool = False
+    broken: Break | None = None
+    past: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the backups of a stretch, and as much of it as can be replayed from them without a break."""
+
+    backups: tuple[Backup, ...]
+    stretch: Stretch
+    tail: Tail
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,9 @@ class Window:
 
     ``last_time`` is when that transaction ended (None: there is none, and the newest backup's end is all there is).
     ``missing`` is the segment at which the archive breaks off while later ones are there; ``ends`` says it in words.
+    ``damaged`` is the segment that recovery does not get over though others follow. ``past`` is the latest moment of
+    what the oldest backup holds (None: nothing tells). Where clocks were set back a window may begin after it ends: no
+    moment in it can be restored, but every position can. ``now`` is when it was asked (None: it does not matter).
     """
 
     path: TimelinePath
@@ -47,13 +59,15 @@ class Window:
     until_lsn: Lsn
     missing: SegmentName | None
     ends: str
-    damaged: bool = False
+    damaged: SegmentName | None = None
     live: bool = False
+    past: datetime | None = None
+    now: datetime | None = None
 
     @property
     def broken(self) -> bool:
         """Tell whether there is WAL behind the end, so that the end is not that of the archive."""
-        return self.damaged or self.missing is not None
+        return self.damaged is not None or self.missing is not None
 
     @property
     def timeline(self) -> int:
@@ -62,16 +76,17 @@ class Window:
 
     @property
     def since(self) -> datetime:
-        """The end of the oldest backup."""
-        return self.backups[0].stop_time
+        """The end of the oldest backup, or of what it holds: where a clock was set back, that was later."""
+        stop = self.backups[0].stop_time
+        return stop if self.past is None else max(stop, self.past)
 
     @property
     def until(self) -> datetime:
-        """The moment of the last transaction; where none follows a backup, that backup's end."""
-        newest = self.backups[-1]
-        if self.last_time is None or (self.until_lsn < newest.stop_lsn and self.last_time < newest.stop_time):
-            return newest.stop_time
-        return self.last_time
+        """The moment of the last transaction; where none follows a backup, that backup's end; never a future one."""
+        newest, last = self.backups[-1], self.last_time
+        if last is None or (self.until_lsn < newest.stop_lsn and last < newest.stop_time):
+            last = newest.stop_time
+        return last if self.now is None else min(last, self.now)
 
     @property
     def last_segment(self) -> SegmentName | None:
@@ -83,7 +98,7 @@ class Window:
         return {
             "timeline": self.timeline,
             "backups": [backup.label for backup in self.backups],
-            "since": format_time(self.since),
+            "since": format_time(min(self.since, self.until)),
             "until": format_time(self.until),
             "since_lsn": str(self.backups[0].stop_lsn),
             "until_lsn": str(max(self.until_lsn, self.backups[-1].stop_lsn)),
@@ -94,27 +109,11 @@ class Window:
         }
 
 
-def windows_of(following: Following, tail: Tail) -> list[Window]:
-    """Give the window of some backups, or two of them where a damaged segment lies between."""
-    stretch = following.stretch
-    if stretch is None:
+def windows_of(following: Following, parts: Sequence[Part]) -> list[Window]:
+    """Give the windows of some backups: several, where something in the WAL between them cannot be replayed."""
+    if following.stretch is None:
         return [_without_wal(following)]
-    if tail.damaged is None:
-        return [_window(following, following.backups, stretch, tail, _natural_end(stretch, tail), stretch.missing)]
-    name = stretch.name(tail.damaged)
-    ends = f"segment {name} is damaged: {tail.words}"
-    before = [backup for backup in following.backups if _last_number(backup, stretch) <= tail.damaged]
-    after = following.backups[len(before) :]
-    readable = replace(stretch, last=tail.damaged, missing=None)
-    rest = replace(stretch, first=tail.damaged + 1)
-    found = [_window(following, tuple(before), readable, tail, ends, None, damaged=True)] if before else []
-    if after:
-        found.append(_window(following, after, rest, Tail(), _natural_end(rest, tail), rest.missing))
-    return found
-
-
-def _last_number(backup: Backup, stretch: Stretch) -> int:
-    return (backup.stop_lsn.value - 1) // stretch.segment_size
+    return [_window(following.path, part) for part in parts]
 
 
 def _without_wal(following: Following) -> Window:
@@ -126,18 +125,14 @@ def _without_wal(following: Following) -> Window:
     )
 
 
-def _window(
-    following: Following,
-    backups: tuple[Backup, ...],
-    stretch: Stretch,
-    tail: Tail,
-    ends: str,
-    missing: SegmentName | None,
-    damaged: bool = False,
-) -> Window:
-    end = backups[-1].stop_lsn if tail.end is None else tail.end
-    live = tail.live and not damaged and missing is None
-    return Window(following.path, backups, stretch, tail.time, end, missing, ends, damaged, live)
+def _window(path: TimelinePath, part: Part) -> Window:
+    tail, stretch = part.tail, part.stretch
+    end = part.backups[-1].stop_lsn if tail.end is None else tail.end
+    if tail.broken is None:
+        ends = _natural_end(stretch, tail)
+        return Window(path, part.backups, stretch, tail.time, end, stretch.missing, ends, None, tail.live, tail.past)
+    name = stretch.name(tail.broken.number)
+    return Window(path, part.backups, stretch, tail.time, end, None, tail.broken.text(stretch), name, False, tail.past)
 
 
 def _natural_end(stretch: Stretch, tail: Tail) -> str:

@@ -7,92 +7,123 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
-import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import IO
 
 from .._core.catalog import Backup
+from .._core.facts import check_manifest
+from .._core.kept_files import Kept
+from .._core.layout import SUFFIXES
 from .._core.manifest import FileEntry, Manifest, WalNeed, compare
+from .._core.members import BASE, WAL, place_of
 from .._core.wal import SegmentName
-from .._errors import Error
-from .files import rename, sync_tree, write_json
+from .._errors import Error, InvalidValue
+from .files import read_small, remove_tree, rename, sync_tree, write_json
 from .runner import CommandRunner
-from .tools import decompress_cmd
+from .tarstream import members, tar_files
+from .tools import compress_cmd
 
 _CHUNK = 1024 * 1024
 _SHOWN_PROBLEMS = 10
-_SUFFIXES = {".zst": "zstd", ".lz4": "lz4", ".gz": "gzip"}
+_LARGEST_MANIFEST = 1 << 31  # some ten million files
 
 
-def tar_files(directory: str) -> dict[str, str]:
-    """Give the tar files of a backup by what they hold: ``base``, ``pg_wal`` or the oid of a tablespace."""
-    names = [name for name in sorted(os.listdir(directory)) if ".tar" in name]
-    return {name.partition(".tar")[0]: os.path.join(directory, name) for name in names}
-
-
-@contextmanager
-def opened(path: str, runner: CommandRunner) -> Iterator[IO[bytes]]:
-    """Open a tar file for reading in one direction, decompressed by the program that its suffix asks for."""
-    compression = _SUFFIXES.get(os.path.splitext(path)[1])
-    try:
-        with open(path, "rb") as source:
-            if compression is None:
-                yield source
-            else:
-                with runner.reading(decompress_cmd(compression), source) as stream:
-                    yield stream
-                    while stream.read(_CHUNK):  # to the end, where the checksum of the compressed stream is
-                        pass
-    except tarfile.TarError as error:
-        raise Error(f"{path} is not a whole tar file: {error}") from None
+def tablespaces_in(directory: str, known: Mapping[str, str]) -> dict[str, str]:
+    """Give the places of the tablespaces that are in a backup, by oid; ``known`` are those that the server had."""
+    found = [archive for archive in tar_files(directory) if archive not in (BASE, WAL)]
+    for oid in found:
+        if oid not in known:
+            raise Error(
+                f"tablespace {oid} was created and dropped while the backup was taken, and its place is not known",
+                "take the backup again",
+            )
+    return {oid: known[oid] for oid in found}
 
 
 def sha256_of(stream: IO[bytes]) -> FileEntry:
     """Read a stream to its end and give its size and SHA-256."""
+    return _digest(iter(lambda: stream.read(_CHUNK), b""))
+
+
+def _digest(pieces: Iterable[bytes | memoryview]) -> FileEntry:
     digest, size = hashlib.sha256(), 0
-    while True:
-        chunk = stream.read(_CHUNK)
-        if not chunk:
-            return FileEntry(size, digest.hexdigest())
-        digest.update(chunk)
-        size += len(chunk)
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return FileEntry(size, digest.hexdigest())
 
 
 def tar_entries(directory: str, runner: CommandRunner) -> list[tuple[str, FileEntry]]:
     """Hash every file of a backup's tar files, the WAL excepted; paths are relative to PGDATA."""
     found = []
     for name, path in tar_files(directory).items():
-        if name != "pg_wal":
-            prefix = "" if name == "base" else f"pg_tblspc/{name}/"
-            found += [(prefix + member, entry) for member, entry in _hashed(path, runner)]
+        if name != WAL:
+            prefix = "" if name == BASE else f"pg_tblspc/{name}/"
+            found += [(prefix + member, entry) for member, entry in _hashed(name, path, runner)]
     return found
 
 
-def _hashed(path: str, runner: CommandRunner) -> list[tuple[str, FileEntry]]:
+def _hashed(archive: str, path: str, runner: CommandRunner) -> list[tuple[str, FileEntry]]:
+    """Hash the files of an archive, which has nothing in it that a restore would not unpack."""
     found = []
-    with opened(path, runner) as stream, tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.isreg() else None
-            if content is not None:
-                found.append((member.name, sha256_of(content)))
+    with _whole(path), closing(members(path, runner)) as entries:
+        for member, content in entries:
+            place_of(member, archive)
+            if member.kind == "file":
+                found.append((member.name, _digest(content)))
     return found
+
+
+@contextmanager
+def _whole(path: str) -> Iterator[None]:
+    """Say which archive it is that cannot be read."""
+    try:
+        yield
+    except InvalidValue as error:
+        raise Error(f"{path} is not a whole tar file: {error.message}", error.hint) from None
 
 
 def wal_names(directory: str, runner: CommandRunner) -> set[str]:
     """Name the files in the WAL that was streamed into a backup."""
-    with opened(tar_files(directory)["pg_wal"], runner) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
-        return {os.path.basename(member.name) for member in archive}
+    path = tar_files(directory)[WAL]
+    with _whole(path), closing(members(path, runner)) as entries:
+        return {os.path.basename(str(place_of(member, WAL))) for member, _content in entries}
+
+
+@contextmanager
+def removed_on_failure(directory: str) -> Iterator[None]:
+    """Remove what there is of a backup that cannot be finished: it takes the room that WAL needs."""
+    try:
+        yield
+    except (Error, OSError):
+        remove_tree(directory)
+        raise
+
+
+def compress_wal(directory: str, compression: str, runner: CommandRunner) -> None:
+    """Compress the WAL in a backup that nobody sees yet, unless it is: pg_basebackup of 14 and older does it itself."""
+    path = tar_files(directory)[WAL]
+    if os.path.splitext(path)[1] != ".tar":
+        return
+    with open(path, "rb") as source, open(path + SUFFIXES[compression], "xb") as target:
+        runner.run(compress_cmd(compression), source=source, target=target)
+    os.unlink(path)
 
 
 def read_manifest(directory: str) -> tuple[Manifest, str]:
     """Read a backup's manifest, and give the SHA-256 of its text."""
-    with open(f"{directory}/backup_manifest", "rb") as file:
-        content = file.read()
-    return Manifest.parse(content.decode("utf-8", "surrogateescape")), hashlib.sha256(content).hexdigest()
+    content = read_small(f"{directory}/backup_manifest", _LARGEST_MANIFEST)
+    return Manifest.parse(content), hashlib.sha256(content).hexdigest()
+
+
+def described_manifest(directory: str, backup: Backup) -> Manifest:
+    """Read the manifest that ``backup.json`` was made from; any other one is refused."""
+    manifest, digest = read_manifest(directory)
+    check_manifest(backup, manifest, digest)
+    return manifest
 
 
 def verify(directory: str, manifest: Manifest, segment_size: int, runner: CommandRunner) -> None:
@@ -114,10 +145,12 @@ def describe(
     compression: str,
     cluster: tuple[str, int, dict[str, str]],
     times: tuple[datetime, datetime],
+    kept: Kept,
 ) -> tuple[Backup, Manifest]:
     """Gather the facts about a backup.
 
-    ``cluster`` is system identifier, version and tablespaces; ``times`` are those of start and stop.
+    ``cluster`` is system identifier, version and tablespaces; ``times`` are those of start and stop; ``kept`` is the
+    configuration outside of the data directory, which is in the backup already.
     """
     manifest, digest = read_manifest(directory)
     first, last = manifest.wal[0], manifest.wal[-1]
@@ -125,7 +158,8 @@ def describe(
     stored = sum(entry.stat().st_size for entry in os.scandir(directory) if entry.is_file())
     backup = Backup(
         *(label, kind, identifier, version, last.timeline, first.start, last.end, *times),
-        *(compression, manifest.size, stored, digest, tablespaces),
+        *(compression, manifest.size, stored, digest, kept.origin, tablespaces),
+        configuration=tuple(kept.files),
     )
     return backup, manifest
 
@@ -137,19 +171,7 @@ def last_segment(need: WalNeed, segment_size: int) -> SegmentName:
 
 def write_description(directory: str, backup: Backup) -> None:
     """Write ``backup.json``."""
-    write_json(f"{directory}/backup.json", backup.as_document(), 0o640)
-
-
-def copy_configuration(files: list[str], data_directory: str, target: str) -> None:
-    """Copy the configuration files outside a data directory, keeping their places below the directory they share."""
-    real = os.path.realpath(data_directory)
-    outside = [path for path in files if os.path.isfile(path) and not os.path.realpath(path).startswith(real + "/")]
-    root = os.path.commonpath([os.path.dirname(path) for path in outside]) if outside else ""
-    for path in outside:
-        place = os.path.join(target, "config", os.path.relpath(path, root))
-        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-        shutil.copyfile(path, place)
-        os.chmod(place, 0o600)
+    write_json(f"{directory}/backup.json", backup.sealed(), 0o640)
 
 
 def publish(partial: str, final: str) -> None:

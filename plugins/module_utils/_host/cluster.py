@@ -12,22 +12,39 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .._core.catalog import Identity
-from .._core.data_directory import HELD_CONTROL, RECORD, DataDirectory, Place, RestoreRecord, Room
+from .._core.data_directory import (
+    HELD_CONTROL,
+    RECORD,
+    DataDirectory,
+    Place,
+    Reservation,
+    RestoreRecord,
+)
+from .._core.dependents import Subscription
+from .._core.documents import optional, read_fields, record_of, sequence
 from .._core.recovery_settings import quoted_settings
+from .._core.secrets import masked
+from .._core.server_options import option_words
 from .._errors import CommandFailed, Error
-from .files import free_bytes, read_json, tree_size, write_json
-from .processes import find_postmaster
+from .files import open_regular, private_mode, read_json, read_small, room_of, tree_size, write_json
+from .mounts import is_mount_point, mounts
+from .processes import arguments, find_server
 from .runner import CommandRunner
 from .tools import control_data, find_bin_directory
+
+_IDENTIFIER, _SEGMENT_SIZE = "Database system identifier", "Bytes per WAL segment"
 
 
 def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> DataDirectory:
     """Look at PGDATA; a symbolic link is resolved, and the server in it is found among the processes."""
     real = os.path.realpath(path)
-    seen = DataDirectory(path, real, "missing", os.path.ismount(real), postmaster=find_postmaster(real))
-    staged = read_record(seen.staging) if os.path.isdir(seen.staging) else None
+    postmaster, orphans = find_server(real)
+    seen = DataDirectory(path, real, "missing", is_mount_point(real), postmaster=postmaster, orphans=orphans)
+    seen = replace(seen, inner_mounts=tuple(mounts().below(real)), writable=_writable(seen))
+    seen = replace(seen, started_with=started_with(real, postmaster))
+    staged = own_staging(seen.staging)
     begun = staged is not None and staged.complete and os.path.isdir(staged.previous_directory)
-    seen = replace(seen, staged=staged, room=_room(real), freed=_freed(seen.staging, staged))
+    seen = replace(seen, staged=staged, room=room_of(real), freed=_freed(seen.staging, staged))
     seen = replace(seen, exchanging=seen.mount_point and begun)
     if not os.path.isdir(real):
         return replace(seen, kind="unknown") if os.path.lexists(real) else seen
@@ -39,10 +56,16 @@ def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> D
         recovering=os.path.exists(f"{real}/recovery.signal"),
     )
     seen = replace(seen, mark=mark_of(real, os.stat(real).st_ino, seen.record))
-    identifier = system_identifier(real, bin_directory, runner)
-    if identifier is not None:
-        return replace(seen, kind="cluster", system_identifier=identifier)
-    return _without_control(seen)
+    control = _control(real, bin_directory, runner)
+    if control is None:
+        return _without_control(seen)
+    size = int(control.get(_SEGMENT_SIZE, 0)) or None
+    return replace(seen, kind="cluster", system_identifier=control[_IDENTIFIER], segment_size=size)
+
+
+def _writable(seen: DataDirectory) -> bool:
+    """Tell whether a directory can be made where the staging directory is to be."""
+    return os.access(os.path.dirname(seen.staging), os.W_OK | os.X_OK)
 
 
 def _without_control(seen: DataDirectory) -> DataDirectory:
@@ -59,12 +82,19 @@ def _without_control(seen: DataDirectory) -> DataDirectory:
 
 def system_identifier(directory: str, bin_directory: str, runner: CommandRunner) -> str | None:
     """Read a data directory's system identifier; None when it has no control file that can be read."""
+    control = _control(directory, bin_directory, runner)
+    return None if control is None else control[_IDENTIFIER]
+
+
+def _control(directory: str, bin_directory: str, runner: CommandRunner) -> dict[str, str] | None:
+    """Read a control file; None when there is none that can be read."""
     if not os.path.isfile(f"{directory}/global/pg_control"):
         return None
     try:
-        return control_data(runner, bin_directory, directory)["Database system identifier"]
-    except (CommandFailed, KeyError):
+        control = control_data(runner, bin_directory, directory)
+    except CommandFailed:
         return None
+    return control if _IDENTIFIER in control else None
 
 
 def observe_identity(data_directory: str, bin_directory: str, runner: CommandRunner) -> Identity | None:
@@ -73,27 +103,29 @@ def observe_identity(data_directory: str, bin_directory: str, runner: CommandRun
     if major is None or not os.path.isfile(f"{data_directory}/global/pg_control"):
         return None
     control = control_data(runner, bin_directory, data_directory)
-    return Identity(control["Database system identifier"], major * 10000, int(control["Bytes per WAL segment"]))
+    return Identity(control[_IDENTIFIER], major * 10000, int(control[_SEGMENT_SIZE]))
 
 
 def read_record(directory: str) -> RestoreRecord | None:
     """Read what a restore noted in a directory; a staging directory that has no record counts as incomplete."""
-    document = read_json(f"{directory}/{RECORD}")
+    path = f"{directory}/{RECORD}"
+    document = read_json(path)
     if document is None:
         return None
-    try:
-        values = {name: document[name] for name in RestoreRecord.__dataclass_fields__ if name in document}
-        return RestoreRecord(**{**values, "places": tuple(values["places"]), "entries": tuple(values["entries"])})
-    except (KeyError, TypeError) as error:
-        raise Error(
-            f"{directory}/{RECORD} cannot be read: {error!r}", "it was changed by hand, or damaged; move it away"
-        ) from None
+    parts = {"reservation": optional(record_of(Reservation)), "subscriptions": sequence(record_of(Subscription))}
+    return read_fields(RestoreRecord, path, document, **parts)
 
 
 def own_record(directory: str) -> RestoreRecord | None:
     """Read what a restore noted in the very directory that it made; a record that came along in a copy is none."""
     record = read_record(directory)
     return record if record is not None and record.inode == os.stat(directory).st_ino else None
+
+
+def own_staging(staging: str) -> RestoreRecord | None:
+    """Read the record of a staging directory that a restore has made; a copy of another one has none."""
+    record = read_record(staging) if os.path.isdir(staging) else None
+    return record if record is not None and record.own == os.stat(staging).st_ino else None
 
 
 def mark_of(path: str, inode: int, record: RestoreRecord | None) -> str:
@@ -116,7 +148,7 @@ def record_document(record: RestoreRecord) -> dict[str, Any]:
 
 def write_record(directory: str, record: RestoreRecord) -> None:
     """Note durably in a directory which restore it is of."""
-    write_json(f"{directory}/{RECORD}", record_document(record), 0o600)
+    write_json(f"{directory}/{RECORD}", record_document(record), private_mode(directory))
 
 
 def _wal_place(data_directory: str) -> Place | None:
@@ -136,15 +168,15 @@ def places(paths: Mapping[str, str]) -> dict[str, Place]:
 
 
 def _place(path: str) -> Place:
+    """Look where a new directory can be made: beside; in a mount point, which stays; in one that root has made."""
     real = os.path.realpath(path)
-    parent = os.path.dirname(real)
-    return Place(real, beside=not os.path.ismount(real) and os.access(parent, os.W_OK), room=_room(real))
-
-
-def _room(path: str) -> Room:
-    while not os.path.exists(path):
-        path = os.path.dirname(path)
-    return Room(os.stat(path).st_dev, free_bytes(path))
+    if is_mount_point(real):
+        return Place(real, inside=real, room=room_of(real))
+    if os.access(os.path.dirname(real), os.W_OK):
+        return Place(real, room=room_of(real))
+    place = Place(real, confined=True, room=room_of(real))
+    usable = os.path.isdir(place.provided) and os.access(place.provided, os.W_OK)
+    return Place(real, place.provided, room=room_of(place.provided)) if usable else place
 
 
 def _freed(staging: str, staged: RestoreRecord | None) -> dict[int, int]:
@@ -157,6 +189,13 @@ def _freed(staging: str, staged: RestoreRecord | None) -> dict[int, int]:
     return freed
 
 
+def started_with(data_directory: str, postmaster: int | None) -> tuple[str, ...]:
+    """Give the words of the command line of the server, or of the one that ran last, as it noted them."""
+    if postmaster is not None:
+        return tuple(arguments(postmaster))
+    return tuple(option_words(_text(f"{data_directory}/postmaster.opts")))
+
+
 def is_standby(data_directory: str) -> bool:
     """Tell whether a server would start here as a standby; the file is there until it is promoted."""
     return os.path.exists(f"{data_directory}/standby.signal")
@@ -165,8 +204,7 @@ def is_standby(data_directory: str) -> bool:
 def major_version(data_directory: str) -> int | None:
     """Read PG_VERSION; None when there is no data directory."""
     try:
-        with open(f"{data_directory}/PG_VERSION", encoding="ascii") as file:
-            return int(file.read().strip())
+        return int(read_small(f"{data_directory}/PG_VERSION", 64, follow=True).decode("ascii").strip())
     except FileNotFoundError:
         return None
     except ValueError:
@@ -185,6 +223,19 @@ def missing_configuration(directory: str | None, data_directory: str) -> str | N
     return None if os.path.exists(f"{directory}/postgresql.conf") else directory
 
 
+def check_configuration_place(directory: str | None) -> None:
+    """Refuse a directory whose missing configuration cannot be put back; None: nothing is missing."""
+    place = directory
+    while place is not None and not os.path.isdir(place):
+        place = os.path.dirname(place)
+    if place is not None and not os.access(place, os.W_OK | os.X_OK):
+        raise Error(
+            f"{directory} has no postgresql.conf, and it cannot be put back there from the backup: the cluster's owner "
+            f"may not write to {place}",
+            f"make {directory} as root, and give it to the owner of the cluster",
+        )
+
+
 def configuration_found(directory: str) -> list[str]:
     """List the main configuration file of a directory if it is there."""
     path = os.path.join(directory, "postgresql.conf")
@@ -192,22 +243,22 @@ def configuration_found(directory: str) -> list[str]:
 
 
 def server_log(data_directory: str, log_file: str | None, lines: int = 20) -> str:
-    """Give the last lines of a server's log: the file named, or the one that its logging collector writes."""
+    """Give the last lines of a server's log, without secrets: the file named, or the one of its logging collector."""
     path = log_file or _collected_log(data_directory)
     if path is None or not os.path.isfile(path):
         return f"(no log file found; looked for {path or 'one named by the logging collector'})"
-    with open(path, "rb") as file:
+    with os.fdopen(open_regular(path, follow=True), "rb") as file:
         file.seek(max(0, os.path.getsize(path) - 65536))
         text = file.read().decode(errors="replace")
-    return "\n".join(text.splitlines()[-lines:])
+    return masked("\n".join(text.splitlines()[-lines:]))
 
 
 def _collected_log(data_directory: str) -> str | None:
     try:
-        with open(f"{data_directory}/current_logfiles", encoding="utf-8") as file:
-            first = file.readline().split(maxsplit=1)
+        content = read_small(f"{data_directory}/current_logfiles", follow=True)
     except FileNotFoundError:
         return None
+    first = os.fsdecode(content.partition(b"\n")[0]).split(maxsplit=1)
     return os.path.join(data_directory, first[1].strip()) if len(first) == 2 else None
 
 
@@ -240,7 +291,6 @@ def way_back(data_directory: str) -> str | None:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
+        return read_small(path, follow=True).decode(errors="replace")
+    except (Error, OSError):
         return ""

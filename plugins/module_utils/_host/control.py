@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
-from .._errors import CommandFailed, ServerUnavailable
-from .processes import end_process, find_postmaster
+from .._core.server_options import kept_words
+from .._errors import CommandFailed, ServerRefuses, ServerUnavailable
+from .cluster import started_with
+from .processes import end_process, environment, find_postmaster, own_environment
 from .runner import CommandRunner
 from .server import Server
 from .tools import Connection, pg_ctl_cmd, pg_ctl_start_cmd
@@ -21,6 +24,39 @@ _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.
 # The module recovery waits for the rest, and says how far it is.
 _RECOVERING_SECONDS = 5
 _POLL_SECONDS = 0.1
+# pg_ctl tells the server by it that it is the parent: start_postmaster() in src/bin/pg_ctl/pg_ctl.c.
+_OF_PG_CTL = ("PG_GRANDPARENT_PID", "PGDATA")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a server was started, so that it can be started like that again: options, and its environment."""
+
+    options: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, data_directory: str, config_file: str | None) -> Launch:
+        """Look at the server that is running, else at what the last one has noted.
+
+        Nothing of what Ansible, sudo or a login gives to this process makes a difference to a server: a locale would
+        decide in which language it speaks, and a variable of libpq where it looks for its primary.
+        """
+        postmaster = find_postmaster(data_directory)
+        named = () if config_file is None else ("-c", f"config_file={config_file}")
+        words = kept_words(started_with(data_directory, postmaster), configured=config_file is not None)
+        found = {} if postmaster is None else environment(postmaster)
+        kept = {name: value for name, value in found.items() if name not in _OF_PG_CTL}
+        return cls((*named, *words), kept or neutral(own_environment()))
+
+
+def neutral(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out of an environment what a server would take for its own settings.
+
+    >>> neutral({"PATH": "/bin", "LANG": "de_DE.UTF-8", "LC_ALL": "C", "PGPORT": "1"})
+    {'PATH': '/bin'}
+    """
+    return {name: value for name, value in environment.items() if not name.startswith(("LC_", "LANG", "PG"))}
 
 
 @dataclass(frozen=True)
@@ -30,7 +66,7 @@ class ServerControl:
     data_directory: str
     bin_directory: str
     log_file: str
-    config_file: str | None
+    launch: Launch
     timeout: int
     runner: CommandRunner
 
@@ -47,9 +83,9 @@ class ServerControl:
         """Start; one that recovers may let nobody in for hours, so it only has to be alive after a short while."""
         recovers = os.path.exists(f"{self.data_directory}/recovery.signal")
         timeout = min(self.timeout, _RECOVERING_SECONDS) if recovers else self.timeout
-        argv = pg_ctl_start_cmd(self.bin_directory, self.data_directory, self.log_file, timeout, self.config_file)
+        argv = pg_ctl_start_cmd(self.bin_directory, self.data_directory, self.log_file, timeout, self.launch.options)
         try:
-            self.runner.run(argv)
+            self.runner.run(argv, whole_environment=self.launch.environment)
         except CommandFailed:
             if not recovers or find_postmaster(self.data_directory) is None:
                 raise
@@ -64,14 +100,16 @@ class ServerControl:
 def wait_available(data_directory: str, connection: Connection, timeout: int) -> None:
     """Wait until a server that something else has started lets clients in.
 
-    Raises CommandFailed when it is not running, or does not within ``timeout`` seconds.
+    Raises CommandFailed when it is not running, refuses us for good, or does not let us in within ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
     while True:
         if find_postmaster(data_directory) is None:
             raise CommandFailed(f"no server is running on {data_directory}")
         try:
-            return Server.connect(connection, data_directory).close()
+            return Server.connect(replace(connection, database=None), data_directory).close()
+        except ServerRefuses as error:
+            raise CommandFailed(error.message, error.hint) from None
         except ServerUnavailable as error:
             if time.monotonic() > deadline:
                 raise CommandFailed(f"{error.message} after {timeout} s", error.hint) from None

@@ -39,8 +39,13 @@ def find_cluster(given: str | None, root: str = "") -> Found:
         return only(candidates(debian, [os.path.dirname(path)[len(root) :] for path in found]))
     real = os.path.realpath(given)
     configured = [each for each in debian if os.path.realpath(each.data_directory) == real]
-    lost = os.path.isdir(root + _POSTGRESQL_COMMON) and not os.path.exists(f"{root}{given}/PG_VERSION")
+    lost = is_packaged(root) and not os.path.exists(f"{root}{given}/PG_VERSION")
     return named(given, configured, lost)
+
+
+def is_packaged(root: str = "") -> bool:
+    """Tell whether Debian's packages of PostgreSQL are here."""
+    return os.path.isdir(root + _POSTGRESQL_COMMON)
 
 
 def _read_debian(path: str, root: str) -> Found:

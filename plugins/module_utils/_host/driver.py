@@ -17,6 +17,7 @@ def psycopg_driver(directory: str | None) -> Any:
         sys.path.append(directory)
     try:
         import psycopg  # noqa: PLC0415 -- where it is found depends on an option, and modules that need none start faster
+        import psycopg.conninfo  # noqa: PLC0415 -- as above
         import psycopg.sql  # noqa: PLC0415 -- as above
     except ImportError as error:
         looked = f"for {sys.executable}" + ("" if directory is None else f", nor in {directory}")

@@ -10,13 +10,22 @@ import fcntl
 import grp
 import json
 import os
+import pwd
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from .._core.data_directory import Room
+from .._core.documents import parse_document
+from .._core.processes import lock_holders
+from .._core.wal import TimelinePath
 from .._errors import Busy, Error
+
+SMALL = 1 << 20  # all documents that we write are smaller, and all history files
+_MOVE = "it was put there by hand, or damaged; move it away"
 
 
 def sync(path: str) -> None:
@@ -56,18 +65,54 @@ def write_json(path: str, content: Mapping[str, Any], mode: int, group: str | No
     write_file(path, json.dumps(content, indent=2, sort_keys=True) + "\n", mode, group)
 
 
-def read_json(path: str) -> dict[str, Any] | None:
-    """Read a JSON document; None when there is no such file. Symbolic links are refused."""
+def open_regular(path: str, follow: bool = False) -> int:
+    """Open a regular file for reading, and nothing else: a FIFO would have us wait, a device never ends.
+
+    Only with ``follow`` may it be reached through a symbolic link. Raises FileNotFoundError when it is not there.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), encoding="utf-8") as file:
-            document = json.load(file)
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            raise Error(f"{path} is a symbolic link, expected a regular file", _MOVE) from None
+        if error.errno == errno.ENXIO:  # a socket
+            raise Error(f"{path} is not a regular file", _MOVE) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Error(f"{path} is not a regular file", _MOVE)
+    return descriptor
+
+
+def reason(error: Error | OSError) -> str:
+    """Say what went wrong, in the operating system's words where it comes from there."""
+    if isinstance(error, Error):
+        return error.message
+    return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+
+
+def read_small(path: str, limit: int = SMALL, follow: bool = False) -> bytes:
+    """Read a regular file of at most ``limit`` bytes; raises Error for anything else that is there."""
+    with os.fdopen(open_regular(path, follow), "rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise Error(f"{path} has more than {limit} bytes, expected a smaller file", _MOVE)
+    return content
+
+
+def read_json(path: str, limit: int = SMALL) -> dict[str, Any] | None:
+    """Read a JSON document; None when there is no such file. What is no small regular file is refused."""
+    try:
+        content = read_small(path, limit)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise Error(f"{path} is not a JSON document: {error}") from None
-    if not isinstance(document, dict):
-        raise Error(f"{path} holds a {type(document).__name__}, expected a JSON object")
-    return document
+    return parse_document(path, content)
+
+
+def read_history(path: str, timeline: int) -> TimelinePath:
+    """Read the history file of a timeline; raises InvalidValue when PostgreSQL would not take it."""
+    return TimelinePath.parse(timeline, read_small(path).decode("ascii", "replace"))
 
 
 def rename(old: str, new: str) -> None:
@@ -91,6 +136,11 @@ def make_directory(path: str, mode: int, group: str | None = None) -> None:
         ) from None
     set_access(path, mode, group)
     sync(os.path.dirname(path))
+
+
+def private_mode(directory: str) -> int:
+    """Give the mode of new files in a data directory: a group may read them where it may read the directory."""
+    return 0o600 | stat.S_IMODE(os.stat(directory).st_mode) & 0o040
 
 
 def set_access(path: str, mode: int, group: str | None = None) -> None:
@@ -117,11 +167,18 @@ def presence(path: str) -> str:
     return "creatable" if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK) else "absent"
 
 
-def free_bytes(path: str) -> int:
-    """Tell how many bytes an ordinary user may still write to the file system of the nearest existing parent."""
+def room_of(path: str) -> Room:
+    """Tell what is free for an ordinary user on the file system of the nearest existing parent."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
-    return shutil.disk_usage(path).free
+    found = os.statvfs(path)
+    return Room(os.stat(path).st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def room_without(path: str, removed: Collection[str]) -> Room:
+    """Tell what is free on a file system when some directories on it are gone."""
+    room = room_of(path)
+    return replace(room, free=room.free + sum(map(tree_size, removed)))
 
 
 def tree_size(path: str) -> int:
@@ -140,8 +197,8 @@ def _size(path: str) -> int:
 def locked(path: str, purpose: str, reading: bool = False) -> Iterator[int]:
     """Hold a cluster's lock; the lock dies with its holder, and with the programs that inherit its descriptor.
 
-    Whoever is only ``reading`` shares it with others of that kind where it cannot be written, as on a file system that
-    is mounted read-only. Raises Busy with what the holder wrote about itself.
+    Nobody else can open it, and hold it. Whoever is only ``reading`` shares it with others of that kind where it cannot
+    be written, as on a file system that is mounted read-only. Raises Busy with what the holder wrote about itself.
     """
     descriptor, how = _open_lock(path, reading)
     try:
@@ -155,28 +212,66 @@ def locked(path: str, purpose: str, reading: bool = False) -> Iterator[int]:
                 "wait until it and what it started have ended, and try again",
             ) from None
         if how == fcntl.LOCK_EX:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
+            _sign(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
         yield descriptor
     finally:
         os.close(descriptor)
 
 
+def _sign(descriptor: int, note: bytes) -> None:
+    """Write down who holds a lock, over what stood there; a full file system keeps nobody from making room in it."""
+    try:
+        os.pwrite(descriptor, note, 0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        os.ftruncate(descriptor, 0)
+    else:
+        os.ftruncate(descriptor, len(note))
+
+
 def _open_lock(path: str, reading: bool) -> tuple[int, int]:
     flags = os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o640), fcntl.LOCK_EX
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
     except OSError as error:
         if not reading or error.errno not in (errno.EROFS, errno.EACCES):
             raise
-    return os.open(path, os.O_RDONLY | flags), fcntl.LOCK_SH
+    else:
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != 0o600:
+            os.fchmod(descriptor, 0o600)
+        return descriptor, fcntl.LOCK_EX
+    try:
+        return os.open(path, os.O_RDONLY | flags), fcntl.LOCK_SH
+    except (FileNotFoundError, PermissionError):  # nobody has ever worked here, or the lock is another user's
+        return os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | flags), fcntl.LOCK_SH
 
 
 def _holder(descriptor: int) -> str:
-    """Say who holds a lock; those who share it have not written down who they are."""
+    """Say who holds a lock; those who share it have not written down who they are, nor has one who came by himself."""
+    status = os.fstat(descriptor)
+    with open("/proc/locks", encoding="ascii") as file:
+        pids = lock_holders(file.read(), (os.major(status.st_dev), os.minor(status.st_dev), status.st_ino))
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        named = "a restore that may not write its name there"
     except OSError:
-        named = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        return named or "an operation that did not name itself"
-    return "a restore to another place, which may not write its name"
+        named = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an operation that did not name itself"
+    others = sorted({pid for pid in pids if f"process {pid} on" not in named})
+    return named + (f" (in truth by process {', '.join(others)})" if others else "")
+
+
+def user_name(uid: int) -> str:
+    """Name a user; one that this host does not know is its number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def group_name(gid: int) -> str:
+    """Name a group; one that this host does not know is its number."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)

@@ -5,21 +5,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import struct
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from .._core.control_file import identifier_in, new_identifier, with_identifier
-from .._core.data_directory import RECORD, DataDirectory, RestoreRecord
+from .._core.data_directory import DataDirectory, RestoreRecord
 from .._core.plan_detach import SIGNALS, Clone
-from .._errors import Busy, Error
-from .cluster import record_document
-from .files import rename, sync, sync_tree, write_file, write_json
-from .processes import find_postmaster
+from .claim import look
+from .cluster import write_record
+from .files import open_regular, private_mode, read_small, rename, sync, sync_tree, write_file
 from .runner import CommandRunner
 from .tools import control_data, pg_resetwal_cmd
 
@@ -51,7 +48,7 @@ def _has_own_wal(path: str, control: Mapping[str, str]) -> bool:
     segment = f"{path}/pg_wal/{control[_REDO_SEGMENT]}"
     if not os.path.isfile(segment) or os.path.getsize(segment) != int(control["Bytes per WAL segment"]):
         return False
-    with open(segment, "rb") as file:
+    with os.fdopen(open_regular(segment), "rb") as file:
         found: int = _LONG_HEADER.unpack(file.read(_LONG_HEADER.size))[-1]
     return str(found) == control["Database system identifier"]
 
@@ -65,8 +62,7 @@ def _unoffered_history(path: str, timeline: int) -> str | None:
 
 def read_identifier(path: str) -> str:
     """Read a data directory's system identifier, for which no program is needed."""
-    with open(f"{path}/{_CONTROL}", "rb") as file:
-        return identifier_in(file.read())
+    return identifier_in(read_small(f"{path}/{_CONTROL}"))
 
 
 def generate() -> str:
@@ -76,21 +72,19 @@ def generate() -> str:
 
 def note(path: str, record: RestoreRecord) -> None:
     """Replace the record of a restore."""
-    write_json(f"{path}/{RECORD}", record_document(record), 0o600)
+    write_record(path, record)
 
 
 def offer_history(path: str, name: str) -> None:
     """Mark a history file as waiting for the archive."""
-    write_file(f"{path}/pg_wal/archive_status/{name}.ready", "", 0o600)
+    write_file(f"{path}/pg_wal/archive_status/{name}.ready", "", private_mode(path))
 
 
 def change(path: str, identifier: str) -> None:
     """Write a system identifier into the control file: the old file is there, or the new one, and never a half."""
-    pid = find_postmaster(path)
-    if pid is not None:
-        raise Error(f"a server (process {pid}) was started on {path} meanwhile", "stop it, and run this again")
+    look(path)
     control, new = f"{path}/{_CONTROL}", f"{path}/{_NEW_CONTROL}"
-    with open(control, "rb") as file:
+    with os.fdopen(open_regular(control), "rb") as file:
         content = file.read()
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     if identifier_in(content) == identifier:
@@ -108,17 +102,3 @@ def reset_wal(path: str, bin_directory: str, runner: CommandRunner) -> None:
     runner.run(pg_resetwal_cmd(bin_directory, path))
     sync_tree(os.path.realpath(f"{path}/pg_wal"))
     sync(f"{path}/global")
-
-
-@contextmanager
-def held(path: str) -> Iterator[int]:
-    """Hold a data directory, so that no other run of ours changes it; raises Busy when one does."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Busy(f"{path} is being changed by another run", "wait until it has ended, and try again") from None
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -11,11 +11,13 @@ import struct
 from .._core.catalog import Identity, SegmentFile
 from .._core.decision import Writing
 from .._core.wal import Lsn, SegmentName, TimelinePath, classify
+from .files import open_regular, read_history
+from .repository import segment_file
 from .server import Server
 
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr, xlp_rem_len and padding, xlp_sysid, which the first page of a segment has:
 # XLogLongPageHeaderData in src/include/access/xlog_internal.h
-_PAGE_HEADER = struct.Struct("=HHIQ8xQ")
+PAGE_HEADER = struct.Struct("=HHIQ8xQ")
 
 
 def writing(server: Server | None, identity: Identity) -> Writing | None:
@@ -34,29 +36,52 @@ def own_segments(data_directory: str, identity: Identity) -> dict[tuple[int, int
     One that was recycled has been renamed ahead of use; its pages are still those of an older segment.
     """
     directory, found = f"{data_directory}/pg_wal", {}
+    histories = own_histories(data_directory)
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
         if classify(name) == "segment":
             segment, path = SegmentName.parse(name), f"{directory}/{name}"
-            status = _status_if_own(path, segment, identity)
+            status = _status_if_own(path, segment, identity, histories.get(segment.timeline))
             if status is not None:
                 place = (segment.timeline, segment.number(identity.wal_segment_size))
-                found[place] = SegmentFile(path, status.st_size, status.st_mtime_ns)
+                found[place] = segment_file(path, status, own=True)
     return found
 
 
-def _status_if_own(path: str, segment: SegmentName, identity: Identity) -> os.stat_result | None:
-    """Give a file's status where its first page is that of the segment; a timeline begins with its ancestor's pages."""
+def _status_if_own(
+    path: str, segment: SegmentName, identity: Identity, history: TimelinePath | None
+) -> os.stat_result | None:
+    """Give a file's status where its first page is that of the segment."""
     try:
-        with open(path, "rb") as file:
-            header, status = file.read(_PAGE_HEADER.size), os.fstat(file.fileno())
+        with os.fdopen(open_regular(path), "rb") as file:
+            header, status = file.read(PAGE_HEADER.size), os.fstat(file.fileno())
     except FileNotFoundError:
         return None  # a running server removes what it has archived
-    if len(header) < _PAGE_HEADER.size or status.st_size != identity.wal_segment_size:
+    if len(header) < PAGE_HEADER.size or status.st_size != identity.wal_segment_size:
         return None
-    _magic, _info, timeline, address, system_identifier = _PAGE_HEADER.unpack(header)
-    found = (address, str(system_identifier))
-    expected = (segment.start_lsn(identity.wal_segment_size).value, identity.system_identifier)
-    return status if found == expected and 0 < timeline <= segment.timeline else None
+    if str(PAGE_HEADER.unpack(header)[4]) != identity.system_identifier:
+        return None
+    return status if is_itself(header, segment, identity.wal_segment_size, history) else None
+
+
+def is_itself(header: bytes, segment: SegmentName, size: int, history: TimelinePath | None) -> bool:
+    """Tell a segment from one that was recycled, by the header of its first page.
+
+    Where a timeline begins in the middle of a segment, the page is its ancestor's. What the ancestor wrote behind that
+    point is recycled by the promotion, and may get the same number again.
+    """
+    _magic, _info, timeline, address, _system_identifier = PAGE_HEADER.unpack(header)
+    start = segment.start_lsn(size)
+    if address != start.value:
+        return False
+    if history is None:
+        return 0 < int(timeline) <= segment.timeline
+    return int(timeline) in (segment.timeline, history.timeline_before(Lsn(start.value + 1)))
+
+
+def waiting_files(data_directory: str) -> list[str]:
+    """List what the server has marked as waiting to be archived."""
+    status = f"{data_directory}/pg_wal/archive_status"
+    return sorted(name[: -len(".ready")] for name in os.listdir(status) if name.endswith(".ready"))
 
 
 def own_histories(data_directory: str) -> dict[int, TimelinePath]:
@@ -65,6 +90,5 @@ def own_histories(data_directory: str) -> dict[int, TimelinePath]:
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
         if classify(name) == "history":
             timeline = int(name[:8], 16)
-            with open(f"{directory}/{name}", encoding="ascii", errors="replace") as file:
-                found[timeline] = TimelinePath.parse(timeline, file.read())
+            found[timeline] = read_history(f"{directory}/{name}", timeline)
     return found

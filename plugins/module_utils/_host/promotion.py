@@ -5,14 +5,23 @@
 
 from __future__ import annotations
 
+import os
+import stat
+from contextlib import suppress
 from dataclasses import replace
 
 from .._core.data_directory import RestoreRecord
-from .._core.recovery_settings import RECOVERY_SETTINGS
-from .._core.wal import Lsn, TimelinePath
+from .._core.kept_files import AUTOMATIC
+from .._core.outcome import Outcome, check_outcome
+from .._core.recovery_settings import RECOVERY_SETTINGS, automatic_value, changed_configuration, has_settings
+from .._core.server_options import check_command_line, parse_options
+from .._core.settings import COMMAND_LINE
+from .._core.wal import TimelinePath
 from .._errors import Error
-from .cluster import write_record
-from .server import Server
+from .cluster import own_record, started_with, write_record
+from .files import read_history, read_small, rename, write_file
+from .processes import find_postmaster
+from .server import RecoveryState, Server
 
 
 def settings_to_put_back(server: Server, record: RestoreRecord | None) -> dict[str, str | None]:
@@ -32,17 +41,57 @@ def end_recovery(server: Server, timeout: int) -> None:
         raise Error(f"the server did not leave recovery within {timeout} s after it was promoted", "look at its log")
 
 
-def put_back(server: Server, settings: dict[str, str | None]) -> None:
-    """Change settings in ``postgresql.auto.conf``, and have the server read them."""
-    for name, value in settings.items():
-        server.alter_system(name, value)
+def put_back(server: Server, data_directory: str, settings: dict[str, str | None]) -> None:
+    """Change settings in ``postgresql.auto.conf``, and have the server read them.
+
+    Where ALTER SYSTEM is forbidden, nobody else changes the file meanwhile, and what was put there by hand for the
+    recovery is taken out by hand.
+    """
+    if server.alters_system():
+        for name, value in settings.items():
+            server.alter_system(name, value)
+    else:
+        path = f"{data_directory}/{AUTOMATIC}"
+        mode = stat.S_IMODE(os.stat(path).st_mode)
+        write_file(path, changed_configuration(_automatic(data_directory), settings), mode)
     server.reload()
+
+
+def _automatic(data_directory: str) -> str:
+    """Read ``postgresql.auto.conf``; where it is a link, there are no settings in it."""
+    path = f"{data_directory}/{AUTOMATIC}"
+    return "" if os.path.islink(path) else os.fsdecode(read_small(path))
+
+
+def link_again(data_directory: str, record: RestoreRecord | None) -> None:
+    """Put a link in the place of ``postgresql.auto.conf`` as there was one, once nothing is written there any more."""
+    path = f"{data_directory}/{AUTOMATIC}"
+    if record is None or record.automatic_link is None or os.path.islink(path):
+        return
+    if not has_settings(_automatic(data_directory)):
+        temporary = f"{path}.pgark"
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.symlink(record.automatic_link, temporary)
+        rename(temporary, path)
 
 
 def forget_overrides(data_directory: str, record: RestoreRecord | None) -> None:
     """Note that the settings are put back, so that what somebody writes there from now on is left alone."""
-    if record is not None and record.overrides:
-        write_record(data_directory, replace(record, overrides={}))
+    if record is not None and (record.overrides or record.automatic_link):
+        write_record(data_directory, replace(record, overrides={}, automatic_link=None))
+
+
+def proof_required(record: RestoreRecord | None) -> bool:
+    """Tell whether nobody has seen a segment arrive yet since a restore was promoted; a clone archives nothing."""
+    return record is not None and record.source is None and not record.proved
+
+
+def note_proved(data_directory: str) -> None:
+    """Note that the restored server archives, so that a later run of the restore need not prove it again."""
+    record = own_record(data_directory)
+    if proof_required(record) and record is not None:
+        write_record(data_directory, replace(record, proved=True))
 
 
 def restart_required(server: Server) -> bool:
@@ -51,28 +100,31 @@ def restart_required(server: Server) -> bool:
     return bool(server.value(query, [list(RECOVERY_SETTINGS)]))
 
 
-def check_end(data_directory: str, timeline: int, record: RestoreRecord | None) -> None:
-    """Refuse a recovery to the end of the WAL that has ended before what was in the archive when it was planned.
+def check_in_force(server: Server, data_directory: str, record: RestoreRecord) -> None:
+    """Refuse a server whose command line outranks what its restore has written, such as that it listens to nobody."""
+    query = "SELECT name FROM pg_settings WHERE source = %s AND name = ANY(%s)"
+    given = [row[0] for row in server.rows(query, [COMMAND_LINE, [*RECOVERY_SETTINGS, *record.overrides]])]
+    if given:
+        text = _automatic(data_directory)
+        written = {name: automatic_value(text, name) for name in given}
+        wanted = {name: value for name, value in written.items() if value is not None}
+        words = started_with(data_directory, find_postmaster(data_directory))
+        check_command_line(parse_options(words), wanted, "its command line")
 
-    PostgreSQL takes a damaged record for the end of the WAL, promotes the server there, and calls it a success.
+
+def check_end(data_directory: str, state: RecoveryState, record: RestoreRecord) -> None:
+    """Compare what a server has reached with what the restore of its data directory was to reach.
+
+    PostgreSQL itself takes a damaged record for the end of the WAL, promotes the server there, and calls it a success;
+    and a server that is out of recovery need not have been in one.
     """
-    if record is None or record.target.get("kind") != "latest" or record.end_lsn is None:
-        return
-    left = left_at(data_directory, timeline)
-    if left is not None and left < Lsn.parse(record.end_lsn):
-        raise Error(
-            f"recovery ended at {left}, before {record.end_lsn}, up to which the archive reaches: what was committed "
-            f"between the two is missing from the restored data",
-            "put the data from before back with pitr_rollback.yml; the server's log says where the WAL could not be "
-            f"read, and a restore to target_lsn={left} gives deliberately what is there now",
-        )
+    history = None if state.in_recovery else _history(data_directory, state.timeline)
+    reached = (state.in_recovery, state.paused, state.timeline, state.replay_lsn, state.replay_time)
+    check_outcome(record, Outcome(*reached, history))
 
 
-def left_at(data_directory: str, timeline: int) -> Lsn | None:
-    """Give the position at which a server left the timeline before its own; None when no history file tells."""
+def _history(data_directory: str, timeline: int) -> TimelinePath | None:
     try:
-        with open(f"{data_directory}/pg_wal/{timeline:08X}.history", encoding="ascii", errors="replace") as file:
-            branches = TimelinePath.parse(timeline, file.read()).branches
+        return read_history(f"{data_directory}/pg_wal/{timeline:08X}.history", timeline)
     except FileNotFoundError:
         return None
-    return branches[-2].end if len(branches) > 1 else None

@@ -10,19 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._core.data_directory import RECORD
-from .._core.settings import too_small_for_replay
+from .._core.parameters import asked_by_control, too_small
 from .._core.target import format_time
 from .._core.wal import SegmentName
-from .._errors import Error, ServerUnavailable
-from .cluster import server_log, way_back
-from .files import read_json
+from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .cluster import read_record, server_log, way_back
 from .processes import find_postmaster, startup_progress
 from .runner import CommandRunner
 from .server import RecoveryState, Server
 from .tools import Connection, control_data
 
 _POLL_SECONDS = 0.2
+_LOCK_SECONDS = 5
+_LOCK_NOT_AVAILABLE = "55P03"  # src/backend/utils/errcodes.txt
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,10 @@ class Watch:
     runner: CommandRunner
 
     def look(self) -> Progress:
-        """Look once; raises Error with the server's last log lines when no server is running."""
+        """Look once; raises Error with the server's last log lines when no server is running.
+
+        Raises ServerRefuses where it would be no use to look again.
+        """
         return self._located(self._seen())
 
     def _seen(self) -> Progress:
@@ -88,10 +91,13 @@ class Watch:
         if postmaster is None:
             raise Error(f"no server is running on {self.data_directory}; {self.last_words()}", self._hint())
         try:
-            with Server.connect(self.connection, self.data_directory) as server:
+            # Whatever the database that somebody wants to log in to, it need not be there at every moment.
+            with Server.connect(replace(self.connection, database=None), self.data_directory) as server:
                 state = server.recovery_state()
                 if state.in_recovery and state.paused:
                     self._check_pause(server)
+        except ServerRefuses:
+            raise
         except ServerUnavailable as error:
             return Progress(False, None, startup_progress(postmaster), error.message.strip().splitlines()[-1])
         return Progress(not state.in_recovery or state.paused, state)
@@ -99,12 +105,11 @@ class Watch:
     def _located(self, progress: Progress) -> Progress:
         """Add where on its way a recovery is; a record that cannot be read says nothing about that."""
         try:
-            record = read_json(f"{self.data_directory}/{RECORD}") or {}
+            record = read_record(self.data_directory)
         except (Error, OSError):
-            record = {}
-        return replace(
-            progress, position=self._position(progress), start=record.get("start_lsn"), end=record.get("end_lsn")
-        )
+            record = None
+        start, end = (None, None) if record is None else (record.start_lsn, record.end_lsn)
+        return replace(progress, position=self._position(progress), start=start, end=end)
 
     def _position(self, progress: Progress) -> str | None:
         if progress.state is not None:
@@ -120,9 +125,10 @@ class Watch:
         From PostgreSQL 14 on, a server pauses where the WAL says that a setting was raised beyond its own.
         """
         control = control_data(self.runner, self.bin_directory, self.data_directory)
-        small = too_small_for_replay(control, server.settings())
+        needed, settings = asked_by_control(control), server.settings()
+        small = too_small({name: int(settings[name].value) for name in needed}, needed)
         if small:
-            story = ", ".join(f"{name} is {has} and has to be {needs}" for name, (has, needs) in small.items())
+            story = ", ".join(f"{name} is {has} and has to be {needed[name]}" for name, has in small.items())
             raise Error(
                 f"recovery has paused before its target, because settings are too small for the WAL: {story}",
                 "raise them with ALTER SYSTEM, restart the server, and run this again; do not promote it",
@@ -150,9 +156,30 @@ def run_checks(server: Server, checks: Sequence[Mapping[str, Any]]) -> list[str]
     """Run queries in a read-only transaction and say which of them gave something unexpected."""
     failures = []
     server.rows("SET default_transaction_read_only = on")
+    server.rows(f"SET lock_timeout = '{_LOCK_SECONDS}s'")
     for check in checks:
-        rows = server.rows(check["query"])
+        rows = _checked(server, check["query"])
         found: Any = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else [list(row) for row in rows]
         if str(found) != str(check["expect"]):
             failures.append(f"{check['query']} gave {found}, expected {check['expect']}")
     return failures
+
+
+def _checked(server: Server, query: str) -> list[tuple[Any, ...]]:
+    """Run a query that may wait for a lock, but not for ever: a recovery that has paused lets go of none."""
+    try:
+        return server.rows(query)
+    except Refused as error:
+        if error.sqlstate != _LOCK_NOT_AVAILABLE:
+            raise
+    locked = server.locked_by_recovery()
+    if not locked:
+        raise Error(f"{query} has waited {_LOCK_SECONDS} s for a lock that another session holds", "end that session")
+    last = server.recovery_state().replay_time
+    before = "" if last is None else f", to a target_time before {format_time(last)}"
+    raise Error(
+        f"{query} cannot be answered: recovery itself holds the lock on {', '.join(locked)}, for a transaction that "
+        "was about to drop, truncate or alter it at the target, and was not over",
+        f"to look at it, restore to one transaction earlier{before}; or promote the server with pitr_finalize.yml, "
+        "which undoes the transaction that was not over",
+    )

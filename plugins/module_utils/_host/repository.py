@@ -5,27 +5,28 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import re
 import stat
-from datetime import datetime, timezone
+from dataclasses import dataclass, field
 
 from .._core.catalog import Backup, Catalog, Identity, SegmentFile, check_format, wal_ranges
-from .._core.layout import MARKER, SUFFIXES, Layout
-from .._core.plan_repository import Entry, Found
+from .._core.documents import shown
+from .._core.layout import MARKER, NAME, SUFFIXES, Layout
+from .._core.plan_repository import Entry, Found, hint_about_owner
 from .._core.wal import SegmentName, TimelinePath, classify
-from .._errors import Error
-from .files import read_json
+from .._errors import Error, InvalidValue
+from .files import group_name, locked, read_history, read_json, reason, rename, user_name
 
 _PARTIAL = re.compile(r"\..+\.partial")
+_SEGMENTS = re.compile("[0-9A-F]{16}")
 _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISREG, "file"), (stat.S_ISLNK, "link"))
 
 
 def observe(layout: Layout) -> Found:
     """Look at the skeleton of a repository, which may not exist yet."""
     paths = (layout.repository, layout.marker, layout.directory, layout.identity, layout.backups, layout.wal)
+    _check_readable(layout.repository)
     entries = {path: _entry(path) for path in paths}
     root = entries[layout.repository]
     others = os.listdir(layout.repository) if root.kind == "directory" else []
@@ -39,21 +40,7 @@ def _entry(path: str) -> Entry:
     except FileNotFoundError:
         return Entry()
     kind = next((name for test, name in _KINDS if test(found.st_mode)), "other")
-    return Entry(kind, stat.S_IMODE(found.st_mode), _user(found.st_uid), _group(found.st_gid))
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
+    return Entry(kind, stat.S_IMODE(found.st_mode), user_name(found.st_uid), group_name(found.st_gid))
 
 
 def on_root_of(path: str) -> bool:
@@ -65,8 +52,14 @@ def on_root_of(path: str) -> bool:
 
 def _marker(layout: Layout) -> dict[str, object] | None:
     document = read_json(layout.marker)
-    if document is not None:
-        check_format(layout.marker, document)
+    if document is None:
+        return None
+    check_format(layout.marker, document)
+    if not isinstance(document.get("id"), str) or not re.fullmatch(NAME, document["id"]):
+        raise InvalidValue(
+            f"{layout.marker} has id {shown(document.get('id'))}, expected 1 to 63 letters, digits, '_', '-' and '.'",
+            "it was changed by hand, or damaged",
+        )
     return document
 
 
@@ -88,6 +81,7 @@ def repository_id(layout: Layout) -> str:
 
 def require(layout: Layout) -> Identity:
     """Make sure that the repository is one, holds the cluster, and is closed to others; give the cluster's identity."""
+    _check_readable(layout.repository)
     if _marker(layout) is None:
         raise Error(
             f"{layout.repository} is not a repository: it has no repository.json",
@@ -105,14 +99,21 @@ def require(layout: Layout) -> Identity:
     return identity
 
 
+def _check_readable(path: str) -> None:
+    """Say why a directory may not be read; hosts that share one may know its owner by another number."""
+    entry, user = _entry(path), user_name(os.geteuid())
+    if entry.kind == "directory" and not os.access(path, os.R_OK | os.X_OK):
+        raise Error(
+            f"{path} has mode {entry.mode:04o} and belongs to {entry.owner}:{entry.group}, so {user} may not read it",
+            hint_about_owner(path, entry.owner, user),
+        )
+
+
 def check_directory(path: str, entry: Entry, owner: str | None) -> None:
     """Refuse what is no directory, is open to others, or belongs to another than ``owner`` (None: anybody)."""
     if entry.kind == "missing":
         raise Error(f"{path} is not there, expected a directory", "run setup_archiving.yml, which makes it")
-    if entry.kind != "directory":
-        raise Error(
-            f"{path} is a {entry.kind}, expected a directory", "move it away; nothing below a repository may be a link"
-        )
+    check_kind(path, entry)
     if entry.mode & 0o007:
         raise Error(
             f"{path} has mode {entry.mode:04o}, expected one closed to others",
@@ -125,37 +126,73 @@ def check_directory(path: str, entry: Entry, owner: str | None) -> None:
         )
 
 
+def check_kind(path: str, entry: Entry) -> None:
+    """Refuse what is no directory."""
+    if entry.kind != "directory":
+        raise Error(
+            f"{path} is a {entry.kind}, expected a directory", "move it away; nothing below a repository may be a link"
+        )
+
+
 def read_catalog(layout: Layout) -> Catalog:
     """List what the repository holds for a cluster; unfinished backups are named, and not among the backups."""
     identity = require(layout)
-    files, paths, histories = _wal(layout, identity.wal_segment_size)
-    backups, incomplete = _backups(layout, identity)
-    wal = wal_ranges(files, identity.wal_segment_size)
-    return Catalog(identity, tuple(backups), wal, paths, files, histories, incomplete)
+    wal, stored = _wal(layout, identity.wal_segment_size), _backups(layout, identity)
+    return Catalog(
+        identity,
+        # By position, not by time: a clock can be set back.
+        tuple(sorted(stored.backups, key=lambda backup: (backup.timeline, backup.stop_lsn, backup.label))),
+        wal_ranges(wal.files, identity.wal_segment_size),
+        wal.paths,
+        wal.files,
+        stored.incomplete,
+        stored.broken,
+        wal.broken,
+    )
 
 
-def _backups(layout: Layout, identity: Identity) -> tuple[list[Backup], dict[str, list[str]]]:
-    found, incomplete = [], {}
+@dataclass
+class _Stored:
+    """What is in the directory of backups; ``broken`` says, by label, what is wrong with a description."""
+
+    backups: list[Backup] = field(default_factory=list)
+    incomplete: dict[str, list[str]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def _backups(layout: Layout, identity: Identity) -> _Stored:
+    stored = _Stored()
     with os.scandir(layout.backups) as entries:
         directories = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     for entry in directories:
-        document = None if entry.name.startswith(".") else read_json(f"{entry.path}/backup.json")
-        if document is None:
-            incomplete[entry.name] = ["backup.json"]
+        try:
+            backup = _backup(entry.path, entry.name, identity)
+            missing = ["backup.json"] if backup is None else _missing_files(entry.path, backup)
+        except (Error, OSError) as error:
+            # One that nobody can read must not be in the way of the others.
+            stored.broken[entry.name] = reason(error)
             continue
-        backup = Backup.from_document(document)
-        _check_backup(entry.path, backup, entry.name, identity)
-        found.append(backup)
-        missing = _missing_files(entry.path, backup)
+        if backup is not None:
+            stored.backups.append(backup)
         if missing:
-            incomplete[entry.name] = missing
-    # By position, not by time: a clock can be set back.
-    return sorted(found, key=lambda backup: (backup.timeline, backup.stop_lsn, backup.label)), incomplete
+            stored.incomplete[entry.name] = missing
+    return stored
+
+
+def _backup(path: str, name: str, identity: Identity) -> Backup | None:
+    """Read the description of a backup; None where there is none, because the backup was not finished."""
+    document = None if name.startswith(".") else read_json(f"{path}/backup.json")
+    if document is None:
+        return None
+    backup = Backup.from_document(document)
+    _check_backup(path, backup, name, identity)
+    return backup
 
 
 def _missing_files(path: str, backup: Backup) -> list[str]:
     """Name the files without which a backup cannot be unpacked; what is in them is a matter of verification."""
-    names = os.listdir(path)
+    with os.scandir(path) as entries:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
     there = {name.partition(".tar")[0] + ".tar" for name in names if ".tar" in name} | set(names)
     needed = ("backup_manifest", "base.tar", *(f"{oid}.tar" for oid in backup.tablespaces), "pg_wal.tar")
     return [name for name in needed if name not in there]
@@ -174,29 +211,59 @@ def _check_backup(path: str, backup: Backup, name: str, identity: Identity) -> N
 _Segments = dict[tuple[int, int], SegmentFile]
 
 
-def _wal(layout: Layout, size: int) -> tuple[_Segments, dict[int, TimelinePath], dict[int, datetime]]:
-    segments: _Segments = {}
-    paths, arrived = {}, {}
-    for entry in os.scandir(layout.wal):
-        if entry.is_dir(follow_symlinks=False):
-            segments.update(_segments(entry.path, size))
-        elif classify(entry.name) == "history" and entry.is_file(follow_symlinks=False):
+@dataclass
+class _Wal:
+    """The archived WAL; ``broken`` says, by timeline, what is wrong with a history file."""
+
+    files: _Segments = field(default_factory=dict)
+    paths: dict[int, TimelinePath] = field(default_factory=dict)
+    broken: dict[int, str] = field(default_factory=dict)
+
+
+def _wal(layout: Layout, size: int) -> _Wal:
+    wal = _Wal()
+    with os.scandir(layout.wal) as entries:
+        found = list(entries)
+    for entry in found:
+        if _SEGMENTS.fullmatch(entry.name):
+            check_kind(entry.path, _entry(entry.path))  # pgark-wal follows no link to it
+            wal.files.update(_segments(entry.path, size))
+        elif classify(entry.name) == "history":
             timeline = int(entry.name[:8], 16)
-            with open(entry.path, encoding="ascii", errors="replace") as file:
-                paths[timeline] = TimelinePath.parse(timeline, file.read())
-            arrived[timeline] = datetime.fromtimestamp(entry.stat().st_mtime, timezone.utc)
-    return segments, paths, arrived
+            try:
+                wal.paths[timeline] = read_history(entry.path, timeline)
+            except (Error, OSError) as error:
+                wal.broken[timeline] = reason(error)
+    return wal
 
 
 def _segments(directory: str, size: int) -> _Segments:
+    """List segments; what has the name of one and is no file counts as one that is damaged.
+
+    pgark-wal refuses it, and so it is in the way of a copy that another place has. Another form of it is taken first.
+    """
     found: _Segments = {}
-    for entry in os.scandir(directory):
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.is_file(follow_symlinks=False)):
         stem, suffix = os.path.splitext(entry.name)
         name = entry.name if suffix not in SUFFIXES.values() else stem
-        if classify(name) == "segment" and entry.is_file(follow_symlinks=False):
-            segment, status = SegmentName.parse(name), entry.stat()
-            found[segment.timeline, segment.number(size)] = SegmentFile(entry.path, status.st_size, status.st_mtime_ns)
+        if classify(name) == "segment":
+            segment = SegmentName.parse(name)
+            found[segment.timeline, segment.number(size)] = segment_file(entry.path, entry.stat(follow_symlinks=False))
     return found
+
+
+def retire(path: str, to: str) -> None:
+    """Give a cluster's directory another name, unless an operation is under way in it."""
+    with locked(f"{path}/lock", "backup_repository"):
+        if os.path.lexists(to):
+            raise Error(f"{to} is there already, expected a free name for what is in {path}", "move it away")
+        rename(path, to)
+
+
+def segment_file(path: str, status: os.stat_result, own: bool = False) -> SegmentFile:
+    """Describe a stored segment."""
+    state = f"{status.st_dev:x}:{status.st_ino:x}:{status.st_ctime_ns:x}"
+    return SegmentFile(path, status.st_size, status.st_mtime_ns, state, own)
 
 
 def has_segment(layout: Layout, name: str) -> bool:

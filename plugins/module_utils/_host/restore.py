@@ -8,24 +8,41 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 
-from .._core.data_directory import HELD_CONTROL, RECORD, RestoreRecord
+from .._core.data_directory import HELD_CONTROL, PLACE_MARK, RECORD, RestoreRecord
+from .._core.facts import check_label
+from .._core.forks import Forked, forked
 from .._core.layout import Layout
 from .._core.manifest import Manifest
+from .._core.members import CONTROL, left_out
 from .._core.recovery_settings import automatic_value, recovery_configuration
+from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._core.wal import SegmentName, classify
+from .._core.walpages import LONG_HEADER
 from .._errors import CommandFailed, Error
-from .backup import opened, read_manifest, sha256_of, tar_files
+from .backup import read_manifest, sha256_of
+from .claim import look, settle
 from .cluster import read_record, write_record
-from .files import make_directory, remove_tree, rename, sync, sync_tree, write_file
-from .repository import has_segment
+from .files import (
+    make_directory,
+    open_regular,
+    private_mode,
+    read_small,
+    remove_tree,
+    rename,
+    sync,
+    sync_tree,
+    write_file,
+)
+from .forks import compare, goes_on
+from .marks import make_marked, remove_marked
 from .runner import CommandRunner
-from .tools import pg_verifybackup_cmd, tar_extract_cmd, wal_program_cmd
+from .tools import pg_verifybackup_cmd, wal_program_cmd
+from .unpack import Unpacker
 
-CONTROL = "global/pg_control"
 _PRIVATE = 0o700
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr: XLogPageHeaderData in src/include/access/xlog_internal.h
 _PAGE_HEADER = struct.Struct("=HHIQ")
@@ -42,61 +59,52 @@ def begin(staging: str, record: RestoreRecord) -> None:
         if name != RECORD:
             remove_tree(f"{staging}/{name}")  # a record that was being written when a restore was killed
     make_directory(staging, _PRIVATE)
-    write_record(staging, record)
+    write_record(staging, replace(record, own=os.stat(staging).st_ino))
+    made_by = {} if record.reservation is None else asdict(record.reservation)
+    facts = {"cluster": record.cluster, "run": record.run, **made_by}
+    for place in record.places:
+        make_marked(place, facts)
 
 
-def unpack(backup: str, staging: str, tablespaces: Mapping[str, str], wal: str | None, runner: CommandRunner) -> None:
+def unpack(step: UnpackBackup, runner: CommandRunner) -> None:
     """Unpack a backup; its control file gets another name, so that the directory cannot start.
 
     A record in the backup is that of an earlier restore. It stays packed: in place of the staging directory's own it
     would name the directories of that restore, perhaps those in use now, as belonging to this one.
     """
-    archives = tar_files(backup)
-    held = f"--transform=s,^{CONTROL}$,{HELD_CONTROL},"
-    _extract(archives["base"], staging, runner, held, "--anchored", f"--exclude={RECORD}")
-    for oid, place in tablespaces.items():
-        make_directory(place, _PRIVATE)
-        _extract(archives[oid], place, runner)
-        _relink(f"{staging}/pg_tblspc/{oid}", place)
-    if wal is not None:
-        make_directory(wal, _PRIVATE)
-        make_directory(f"{wal}/archive_status", _PRIVATE)
-        _relink(f"{staging}/pg_wal", wal)
-    _extract(archives["pg_wal"], f"{staging}/pg_wal", runner)
+    manifest = trusted_manifest(step.backup, step.manifest_sha256)
+    Unpacker(step.backup, manifest, step.segment_size, runner).run(step.path, step.tablespaces, step.in_place, step.wal)
 
 
-def _extract(archive: str, directory: str, runner: CommandRunner, *options: str) -> None:
-    try:
-        with opened(archive, runner) as stream:
-            runner.run(tar_extract_cmd(directory, *options), source=stream)
-    except CommandFailed as error:
-        raise Error(f"{archive} cannot be unpacked: {error.message}", error.hint) from None
-
-
-def _relink(link: str, target: str) -> None:
-    if os.path.isdir(link) and not os.path.islink(link):
-        shutil.rmtree(link)
-    elif os.path.lexists(link):
-        os.unlink(link)
-    os.symlink(target, link)
+def trusted_manifest(backup: str, sha256: str) -> Manifest:
+    """Read the manifest of a backup, which has to be the one that was there when the backup was taken."""
+    manifest, digest = read_manifest(backup)
+    if digest != sha256:
+        raise Error(
+            f"{backup}/backup_manifest was changed: its SHA-256 is {digest}, backup.json says {sha256}",
+            "this backup cannot be trusted; restore from another one with backup_label",
+        )
+    return manifest
 
 
 def verify(staging: str, backup: str, manifest_sha256: str, bin_directory: str, runner: CommandRunner) -> None:
     """Verify a staging directory with pg_verifybackup; the control file, which has another name, is verified here."""
-    manifest, digest = read_manifest(backup)
-    if digest != manifest_sha256:
-        raise Error(
-            f"{backup}/backup_manifest was changed: its SHA-256 is {digest}, backup.json says {manifest_sha256}",
-            "this backup cannot be trusted; restore from another one with backup_label",
-        )
+    manifest = trusted_manifest(backup, manifest_sha256)
     _verify_control(staging, manifest)
-    argv = pg_verifybackup_cmd(bin_directory, staging, f"{backup}/backup_manifest", [CONTROL, HELD_CONTROL, RECORD])
+    ignored = [CONTROL, HELD_CONTROL, RECORD, *left_out(manifest.files), *_marks_in(staging)]
+    argv = pg_verifybackup_cmd(bin_directory, staging, f"{backup}/backup_manifest", ignored)
     try:
         runner.run(argv)
     except CommandFailed as error:
         raise Error(
             f"the backup {backup} is not good: {error.message}", "restore from another one with backup_label"
         ) from None
+
+
+def _marks_in(staging: str) -> list[str]:
+    links = f"{staging}/pg_tblspc"
+    names = sorted(os.listdir(links)) if os.path.isdir(links) else []
+    return [f"pg_tblspc/{name}/{PLACE_MARK}" for name in names]
 
 
 def _verify_control(staging: str, manifest: Manifest) -> None:
@@ -108,24 +116,43 @@ def _verify_control(staging: str, manifest: Manifest) -> None:
         )
 
 
+def check_staged_label(step: CheckLabel) -> None:
+    """Hold the staged backup's own label and map of tablespaces against what its description says."""
+    label, tablespaces = (_text(f"{step.path}/{name}") for name in ("backup_label", "tablespace_map"))
+    check_label(step, label, tablespaces)
+
+
+def _text(path: str) -> str:
+    try:
+        return os.fsdecode(read_small(path))
+    except FileNotFoundError:
+        return ""
+
+
 def configure(
     staging: str, settings: Mapping[str, str], overrides: Mapping[str, str], tablespaces: Mapping[str, str]
 ) -> None:
     """Write recovery settings, ``recovery.signal`` and the tablespaces' new places, and note what was overridden.
 
+    With the ``standby.signal`` of a backup that has one, recovery would have no end: it outranks the other one. And how
+    a server was started is no matter of a backup.
     The server makes the links of ``pg_tblspc`` from ``tablespace_map`` when it starts from a backup; a backslash
     escapes itself there: ``read_tablespace_map`` in ``src/backend/access/transam/xlogrecovery.c``.
     """
     path = f"{staging}/postgresql.auto.conf"
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        text = file.read()
-    before = {name: automatic_value(text, name) for name in overrides}
-    write_record(staging, replace(_recorded(staging), overrides=before))
-    write_file(path, recovery_configuration(text, {**settings, **overrides}), 0o600)
-    write_file(f"{staging}/recovery.signal", "", 0o600)
+    text = _text(path)  # a link in its place is not in the backup
+    before = {name: settings.get(name, automatic_value(text, name)) for name in overrides}
+    write_record(staging, replace(recorded(staging), overrides=before))
+    mode = private_mode(staging)
+    write_file(path, recovery_configuration(text, {**settings, **overrides}), mode)
+    write_file(f"{staging}/recovery.signal", "", mode)
+    # The server would make any link that the backup's own map asks for.
+    for name in ("standby.signal", "postmaster.opts", "tablespace_map"):
+        with suppress(FileNotFoundError):
+            os.unlink(f"{staging}/{name}")
     if tablespaces:
         escaped = {oid: place.replace("\\", "\\\\") for oid, place in tablespaces.items()}
-        write_file(f"{staging}/tablespace_map", "".join(f"{oid} {place}\n" for oid, place in escaped.items()), 0o600)
+        write_file(f"{staging}/tablespace_map", "".join(f"{oid} {place}\n" for oid, place in escaped.items()), mode)
 
 
 def finish(staging: str, record: RestoreRecord, mount_point: str | None) -> None:
@@ -135,16 +162,36 @@ def finish(staging: str, record: RestoreRecord, mount_point: str | None) -> None
     """
     for path in (*record.places, staging):
         sync_tree(path)
+    noted = recorded(staging)
     inode = os.stat(staging if mount_point is None else mount_point).st_ino
     entries = tuple(sorted(name for name in os.listdir(staging) if not name.startswith("pgark.")))
-    write_record(staging, replace(record, inode=inode, entries=entries, overrides=_recorded(staging).overrides))
+    whole = replace(record, inode=inode, entries=entries, overrides=noted.overrides, own=noted.own)
+    note(staging, whole)
 
 
-def _recorded(staging: str) -> RestoreRecord:
+def note(staging: str, record: RestoreRecord) -> None:
+    """Write a record that was planned, with what has been found out about settings since."""
+    found = recorded(staging)
+    write_record(staging, replace(record, needed=found.needed, raised=found.raised))
+
+
+def recorded(staging: str) -> RestoreRecord:
+    """Read the record that a staging directory has to have."""
     record = read_record(staging)
     if record is None:
         raise Error(f"{staging} has no record of a restore any more", "run the restore again")
     return record
+
+
+@contextmanager
+def discarded_on_failure(staging: str) -> Iterator[None]:
+    """Remove what was staged when it cannot be finished: it takes room from the server that still runs."""
+    try:
+        yield
+    except (Error, OSError):
+        with suppress(Error, OSError):  # the next run does it; what went wrong first is said
+            discard(staging, recorded(staging).places)
+        raise
 
 
 def discard(staging: str, places: tuple[str, ...]) -> None:
@@ -153,9 +200,10 @@ def discard(staging: str, places: tuple[str, ...]) -> None:
     From the record the places outside are known until they are gone, and it tells where the data is that a restore
     has set aside; the next staging replaces it.
     """
-    write_record(staging, replace(_recorded(staging), complete=False))
+    record = replace(recorded(staging), complete=False)
+    write_record(staging, record)
     for place in places:
-        remove_tree(place)
+        remove_marked(place, record.run)
     for name in os.listdir(staging):
         if name != RECORD:
             remove_tree(f"{staging}/{name}")
@@ -163,73 +211,96 @@ def discard(staging: str, places: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class WalSaver:
-    """Save the WAL of an old data directory: archive what waits, copy what is neither archived nor in the new one."""
+    """Save the WAL of an old data directory: archive what waits, copy what is neither archived nor in the new one.
+
+    Archived is what the repositories have with the bytes that it has here. What they have with others is the history of
+    another server, which a recovery would read in place of this one: that is refused, or with ``force`` nothing is
+    saved from there on.
+    """
 
     old: str
     new: str
     layouts: tuple[Layout, ...]
     program: str
     runner: CommandRunner
+    force: bool = False
+    system_identifier: str | None = None
 
     def run(self) -> None:
         """Save; a segment that cannot be archived is copied all the same."""
         if not os.path.isdir(f"{self.new}/pg_wal"):
             return  # an exchange that was interrupted has moved it into place, with all that was saved
         directory = f"{self.old}/pg_wal"
-        for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
-            if classify(name) in ("segment", "history"):
-                self._save(name)
+        names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+        try:
+            for name in names:
+                if classify(name) in ("segment", "history") and not self._is_foreign(name):
+                    self._save(name)
+        except Forked:
+            if not self.force:
+                raise
         sync(f"{self.new}/pg_wal")
 
     def _save(self, name: str) -> None:
+        if not self._is_itself(name):
+            return
         if os.path.exists(f"{self.old}/pg_wal/archive_status/{name}.ready"):
             repositories = [layout.repository for layout in self.layouts]
             argv = wal_program_cmd(self.program, "push", repositories, self.layouts[0].cluster, f"pg_wal/{name}")
             with suppress(CommandFailed):  # a program that is missing, or refuses: then the segment is copied
                 self.runner.run(argv, directory=self.old)
         place = f"{self.new}/pg_wal/{name}"
-        if not self._is_archived(name) and not os.path.exists(place) and self._is_itself(name):
+        if not self._is_archived(name) and self._has_more(name, place):
+            done = f"{self.new}/pg_wal/archive_status/{name}.done"
+            if os.path.lexists(done):  # what was placed of a timeline that was left is called archived; this is not
+                remove_tree(done)
             temporary = f"{place}.saving"
             shutil.copyfile(f"{self.old}/pg_wal/{name}", temporary)
             sync(temporary)
             os.rename(temporary, place)
+
+    def _has_more(self, name: str, place: str) -> bool:
+        """Tell whether the old data has what the new data has not, or not all of it."""
+        own = f"{self.old}/pg_wal/{name}"
+        return not os.path.exists(place) or (classify(name) == "segment" and goes_on(own, name, place))
 
     def _is_archived(self, name: str) -> bool:
         """Tell whether every repository has it; one that cannot be looked into, other than the first, counts as empty.
 
         What is copied although the first one has it is archived again by the restored server, in those that lack it.
         """
-        first, *others = self.layouts
-        try:
-            return has_segment(first, name) and all(has_segment(layout, name) for layout in others)
-        except OSError:
-            if not others:
-                raise
+        own = f"{self.old}/pg_wal/{name}"
+        found = []
+        for number, layout in enumerate(self.layouts):
+            try:
+                found.append(compare(own, name, layout, self.runner))
+            except OSError:
+                if number == 0:
+                    raise
+                found.append("absent")
+            if found[-1] == "other":
+                raise forked(name, f"{self.old}/pg_wal", layout.wal, force=True)
+        return all(word in ("same", "begun") for word in found)
+
+    def _is_foreign(self, name: str) -> bool:
+        """Tell whether a segment is of another cluster, a new one that the restored one replaces."""
+        if self.system_identifier is None or classify(name) == "history":
             return False
+        with os.fdopen(open_regular(f"{self.old}/pg_wal/{name}"), "rb") as file:
+            header = file.read(LONG_HEADER.size)
+        return len(header) == LONG_HEADER.size and str(LONG_HEADER.unpack(header)[4]) != self.system_identifier
 
     def _is_itself(self, name: str) -> bool:
         """Tell a written segment from one that was recycled: renamed ahead of use, its pages are still the old ones."""
         if classify(name) == "history":
             return True
-        with open(f"{self.old}/pg_wal/{name}", "rb") as file:
+        with os.fdopen(open_regular(f"{self.old}/pg_wal/{name}"), "rb") as file:
             header = file.read(_PAGE_HEADER.size)
             size = os.fstat(file.fileno()).st_size
         if len(header) < _PAGE_HEADER.size:
             return False
         address: int = _PAGE_HEADER.unpack(header)[3]
         return address == SegmentName.parse(name).start_lsn(size).value
-
-
-def restore_configuration(backup: str, directory: str) -> None:
-    """Copy the configuration files of a backup to where they are missing."""
-    source = f"{backup}/config"
-    for base, _directories, names in os.walk(source):
-        target = os.path.normpath(os.path.join(directory, os.path.relpath(base, source)))
-        os.makedirs(target, mode=_PRIVATE, exist_ok=True)
-        for name in names:
-            if not os.path.exists(os.path.join(target, name)):
-                with open(os.path.join(base, name), encoding="utf-8", errors="surrogateescape") as file:
-                    write_file(os.path.join(target, name), file.read(), 0o600)
 
 
 def swap_entries(path: str, staging: str, previous: str, entries: tuple[str, ...]) -> None:
@@ -245,11 +316,27 @@ def move_out(path: str, source: str, aside: str, entries: tuple[str, ...]) -> No
     Which data an entry belongs to follows from what is left in ``source``: a name of the new data that is not there any
     more has been moved in. ``global`` goes first, so that nothing can start meanwhile.
     """
-    make_directory(aside, _PRIVATE)
+    if not os.path.isdir(aside):
+        make_directory(aside, _PRIVATE)
     for name in sorted(os.listdir(path), key=lambda name: name != "global"):
         moved_in = name in entries and not os.path.lexists(f"{source}/{name}")
         if name != "lost+found" and not moved_in and not name.startswith("pgark."):
-            rename(f"{path}/{name}", f"{aside}/{name}")
+            _move_out(path, aside, name)
+    settle(aside)
+
+
+def _move_out(path: str, aside: str, name: str) -> None:
+    """Move an entry; look for a server before the first one, and after it, without which none can start any more."""
+    if name != "global":
+        return rename(f"{path}/{name}", f"{aside}/{name}")
+    look(path)
+    rename(f"{path}/{name}", f"{aside}/{name}")
+    try:
+        look(path)
+    except Error:
+        rename(f"{aside}/{name}", f"{path}/{name}")
+        raise
+    return None
 
 
 def move_in(path: str, source: str, entries: tuple[str, ...], last: str) -> None:

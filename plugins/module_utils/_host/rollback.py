@@ -6,13 +6,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 
 from .._core.data_directory import HELD_CONTROL, DataDirectory, RestoreRecord
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
+from . import new_timeline
+from .aside import kept_paths, read_journal
+from .claim import look, settle
 from .cluster import major_version, mark_of, read_record, system_identifier
-from .files import read_json, remove_tree, write_json
+from .files import remove_tree, write_json
+from .mounts import is_mount_point
 from .processes import find_postmaster
 from .restore import move_in, move_out
 from .runner import CommandRunner
@@ -29,25 +34,11 @@ def observe_situation(
     return Situation(directory, kept, journal, identifier)
 
 
-def under_way(directory: DataDirectory) -> Journal | None:
-    """Give the journal of a rollback that was interrupted before what it puts back was in place."""
-    journal = read_journal(directory.journal)
-    return journal if journal is not None and os.path.isdir(journal.source) else None
-
-
 def kept_major(data_directory: str, wanted: str | None) -> int | None:
     """Tell the major version of what is kept beside a data directory that is gone; None when nothing is kept."""
-    directory = DataDirectory(data_directory, data_directory, "unknown", os.path.ismount(data_directory))
+    directory = DataDirectory(data_directory, data_directory, "unknown", is_mount_point(data_directory))
     versions = map(major_version, [*filter(None, [wanted]), *sorted(kept_paths(directory), reverse=True)])
     return next((version for version in versions if version is not None), None)
-
-
-def kept_paths(directory: DataDirectory) -> list[str]:
-    """List the directories that restores and rollbacks have set aside."""
-    first = directory.previous("")
-    parent, prefix = os.path.split(first)
-    names = os.listdir(parent) if os.path.isdir(parent) else []
-    return [f"{parent}/{name}" for name in names if name.startswith(prefix) and os.path.isdir(f"{parent}/{name}")]
 
 
 def observe_kept(path: str, bin_directory: str, runner: CommandRunner) -> Kept:
@@ -55,7 +46,7 @@ def observe_kept(path: str, bin_directory: str, runner: CommandRunner) -> Kept:
     if not os.path.isdir(path):
         return Kept(path, "missing")
     parent = os.path.dirname(path)
-    inode = os.stat(parent if os.path.ismount(parent) else path).st_ino
+    inode = os.stat(parent if is_mount_point(parent) else path).st_ino
     record = _record(path, inode)
     identifier = system_identifier(path, bin_directory, runner)
     return Kept(
@@ -66,6 +57,7 @@ def observe_kept(path: str, bin_directory: str, runner: CommandRunner) -> Kept:
         identifier,
         find_postmaster(path),
         os.stat(path).st_dev,
+        None if identifier is None else new_timeline.observe(path, bin_directory, runner),
     )
 
 
@@ -86,22 +78,14 @@ def _kind(path: str, identifier: str | None, record: RestoreRecord | None) -> st
     return "unknown" if os.listdir(path) else "empty"
 
 
-def read_journal(path: str) -> Journal | None:
-    """Read what an interrupted rollback was about; None when there was none."""
-    document = read_json(path)
-    if document is None:
-        return None
-    try:
-        return Journal(**{**document, "entries": tuple(document["entries"])})
-    except (KeyError, TypeError) as error:
-        raise Error(f"{path} cannot be read: {error!r}", "it was changed by hand, or damaged; move it away") from None
-
-
-def note(path: str, source: str, aside: str | None, bin_directory: str, runner: CommandRunner) -> None:
+def note(
+    path: str, source: str, aside: str | None, timeline: int | None, bin_directory: str, runner: CommandRunner
+) -> None:
     """Write the journal: what is put back, and all that is needed to go on from anywhere."""
+    settle(source)  # a switch that was killed right after it had set this aside
     kept = observe_kept(source, bin_directory, runner)
     entries = tuple(sorted(os.listdir(source)))
-    write_json(path, asdict(Journal(source, aside, kept.mark, kept.kind, entries)), 0o600)
+    write_json(path, asdict(Journal(source, aside, kept.mark, kept.kind, entries, timeline)), 0o600)
 
 
 def bring_back(path: str, source: str, aside: str | None, journal: str) -> None:
@@ -113,6 +97,7 @@ def bring_back(path: str, source: str, aside: str | None, journal: str) -> None:
     if noted is None:
         raise Error(f"{journal} is gone, which tells old entries from new ones", "run the rollback again")
     _clear_temporaries(journal)
+    look(source)
     if aside is not None:
         move_out(path, source, aside, noted.entries)
     move_in(path, source, noted.entries, last="global")
@@ -120,7 +105,11 @@ def bring_back(path: str, source: str, aside: str | None, journal: str) -> None:
 
 
 def forget(journal: str) -> None:
-    """Remove the journal, and what a rollback that was killed while it wrote it has left."""
+    """Remove the journal, and what a rollback that was killed has left, also in what it had set aside."""
+    with suppress(Error):
+        noted = read_journal(journal)
+        if noted is not None and noted.aside is not None:
+            settle(noted.aside)
     _clear_temporaries(journal)
     remove_tree(journal)
 

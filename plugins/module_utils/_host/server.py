@@ -9,15 +9,18 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from .._core.configuration import Configuration
+from .._core.kept_files import Origin
 from .._core.settings import FileEntry, Setting
 from .._core.wal import Lsn, SegmentName
-from .._errors import Error, ServerUnavailable
+from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .connecting import located, opened
 from .driver import psycopg_driver
+from .files import read_small
 from .tools import Connection
 
 _RELOAD_SECONDS = 10
@@ -57,42 +60,31 @@ class RecoveryState:
 class Server:
     """A connection to the server of one data directory, as a context manager."""
 
-    def __init__(self, connection: Any, driver: Any) -> None:
+    def __init__(self, connection: Any, driver: Any, where: Connection, data_directory: str) -> None:
         self._connection = connection
         self._driver = driver
+        self.where = where
+        self._data_directory = data_directory
 
     @classmethod
-    def connect(cls, connection: Connection, data_directory: str | None = None) -> Server:
-        """Connect, and make sure that the server works in ``data_directory``; raises ServerUnavailable."""
+    def connect(cls, connection: Connection, data_directory: str) -> Server:
+        """Connect to the server that works in ``data_directory``, and to no other one; raises ServerUnavailable."""
+        where = located(connection, data_directory)
         driver = psycopg_driver(connection.python_directory)
-        try:
-            opened = driver.connect(
-                host=connection.host,
-                port=connection.port,
-                user=connection.user,
-                password=connection.password,
-                dbname=connection.database,
-                autocommit=True,
-                connect_timeout=10,
-                client_encoding="utf8",  # initdb without a locale gives SQL_ASCII, and psycopg would give bytes
-                options="-c TimeZone=UTC -c DateStyle=ISO",
-                application_name="pgark",
-            )
-        except driver.Error as error:
-            raise ServerUnavailable(
-                f"no connection to port {connection.port} at {connection.host}: {str(error).strip()}"
-            ) from None
-        server = cls(opened, driver)
-        if data_directory is not None:
-            server._check_directory(data_directory, connection)
+        server = cls(opened(where, driver), driver, where, data_directory)
+        server._check_directory()
         return server
 
-    def _check_directory(self, wanted: str, connection: Connection) -> None:
-        found = self.show("data_directory")
+    def elsewhere(self, database: str) -> Server:
+        """Connect to another database of the same server, and to that one only."""
+        return Server.connect(replace(self.where, database=database), self._data_directory)
+
+    def _check_directory(self) -> None:
+        found, wanted = self.show("data_directory"), self._data_directory
         if os.path.realpath(found) != os.path.realpath(wanted):
             self.close()
-            raise ServerUnavailable(
-                f"the server at port {connection.port} of {connection.host} works in {found}, expected {wanted}",
+            raise ServerRefuses(
+                f"the server at port {self.where.port} of {self.where.host} works in {found}, expected {wanted}",
                 "check login_port and login_unix_socket; another cluster answers there",
             )
 
@@ -114,7 +106,7 @@ class Server:
         except self._driver.Error as error:
             if self._connection.closed:
                 raise ServerUnavailable(f"the server broke off: {str(error).strip()}") from None
-            raise Error(f"the server refused: {str(error).strip()}") from None
+            raise Refused(f"the server refused: {str(error).strip()}", error.sqlstate) from None
 
     def value(self, query: Any, values: Sequence[Any] = ()) -> Any:
         """Run a query and give the first column of its first row."""
@@ -128,6 +120,11 @@ class Server:
     def version(self) -> int:
         """The version as a number, such as 170010."""
         return int(self.show("server_version_num"))
+
+    @property
+    def data_directory(self) -> str:
+        """The directory that the server works in, with symbolic links resolved."""
+        return os.path.realpath(self.show("data_directory"))
 
     def now(self) -> datetime:
         """Give the time of the server's clock."""
@@ -171,6 +168,22 @@ class Server:
         included = self.rows("SELECT DISTINCT sourcefile FROM pg_file_settings WHERE sourcefile IS NOT NULL")
         return sorted({*files, *(row[0] for row in included)})
 
+    def size(self) -> int:
+        """Give the bytes of all that the cluster's tablespaces have."""
+        return int(self.value("SELECT coalesce(sum(pg_tablespace_size(oid)), 0)::bigint FROM pg_tablespace"))
+
+    def configuration_sources(self) -> tuple[list[str], list[str]]:
+        """Give the files of settings, and those of authentication, from which the others are found."""
+        read = self.rows("SELECT DISTINCT sourcefile FROM pg_file_settings WHERE sourcefile IS NOT NULL")
+        settings = [self.show("config_file"), *sorted(row[0] for row in read)]
+        return settings, [self.show("hba_file"), self.show("ident_file")]
+
+    def origin(self) -> Origin:
+        """Tell where the cluster is."""
+        configuration = os.path.dirname(self.show("config_file"))
+        data_directory, port = os.path.realpath(self.show("data_directory")), int(self.show("port"))
+        return Origin(data_directory, os.path.realpath(configuration), port)
+
     def tablespaces(self) -> dict[str, str]:
         """Give the directories of tablespaces outside PGDATA, by oid."""
         query = (
@@ -203,6 +216,10 @@ class Server:
                 "install the package that brings it, for this server's version",
             ) from None
 
+    def alters_system(self) -> bool:
+        """Tell whether ALTER SYSTEM is allowed, which can be forbidden from PostgreSQL 17 on."""
+        return bool(self.value("SELECT coalesce(current_setting('allow_alter_system', true), 'on') = 'on'"))
+
     def alter_system(self, name: str, value: str | None) -> None:
         """Change a setting in ``postgresql.auto.conf``; None removes it from there."""
         sql = self._driver.sql
@@ -225,9 +242,8 @@ class Server:
 
         It sleeps up to 60 s otherwise: ``DetermineSleepTime`` in ``src/backend/postmaster/postmaster.c``.
         """
-        info = self._connection.info
-        with contextlib.suppress(self._driver.Error):  # whoever waits goes on waiting, and says what came of it
-            self._driver.connect(info.dsn, password=info.password or None).close()
+        with contextlib.suppress(ServerUnavailable):  # whoever waits goes on waiting, and says what came of it
+            opened(located(self.where, self._data_directory), self._driver).close()
 
     def restore_point(self, name: str) -> Lsn:
         """Write a named restore point and give its position."""
@@ -268,6 +284,17 @@ class Server:
         lsn = None if row[2] is None else Lsn.parse(row[2])
         return RecoveryState(row[0], row[1], lsn, row[3], row[4], row[5], row[6])
 
+    def locked_by_recovery(self) -> list[str]:
+        """Name the relations of this database that the recovering process has locked."""
+        return [
+            row[0]
+            for row in self.rows(
+                "SELECT l.relation::regclass::text FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+                " JOIN pg_database d ON d.oid = l.database WHERE a.backend_type = 'startup'"
+                " AND l.locktype = 'relation' AND l.granted AND d.datname = current_database() ORDER BY 1"
+            )
+        ]
+
     def promote(self, timeout: int) -> bool:
         """End recovery, and wait up to ``timeout`` seconds until it has ended."""
         return bool(self.value("SELECT pg_promote(true, %s)", [timeout]))
@@ -276,7 +303,6 @@ class Server:
 def _text(path: str) -> str:
     """Read a file that is only quoted; nothing when it is not there."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return read_small(path, follow=True).decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -9,8 +9,10 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .._core.data_directory import RECORD, DataDirectory
-from .files import read_json, tree_size
+from .._core.data_directory import DataDirectory
+from .cluster import read_record
+from .files import tree_size
+from .mounts import is_mount_point
 from .processes import bytes_read
 
 
@@ -34,17 +36,16 @@ class Staging:
 
 def look_at_staging(data_directory: str) -> Staging | None:
     """Look at what is staged beside a data directory; None when that is nothing, or nothing with a record."""
-    directory = DataDirectory(data_directory, data_directory, "unknown", mount_point=os.path.ismount(data_directory))
+    directory = DataDirectory(data_directory, data_directory, "unknown", mount_point=is_mount_point(data_directory))
     staging = directory.staging
-    record = read_json(f"{staging}/{RECORD}")
+    record = read_record(staging)
     if record is None:
         return None
-    total, complete = record.get("size") or None, bool(record.get("complete"))
-    step, done = _step(staging, record.get("places") or [], complete)
-    return Staging(str(record.get("backup")), step, done, total, complete)
+    step, done = _step(staging, record.places, record.complete)
+    return Staging(record.backup, step, done, record.size or None, record.complete)
 
 
-def _step(staging: str, places: list[str], complete: bool) -> tuple[str, int | None]:
+def _step(staging: str, places: tuple[str, ...], complete: bool) -> tuple[str, int | None]:
     """Tell what is being done, and how many bytes of it are; how much of a sync is done cannot be seen."""
     # The signal is written after the backup was verified.
     if complete or os.path.exists(f"{staging}/recovery.signal"):

@@ -8,16 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .._core.catalog import Catalog
+from .._core.catalog import Backup, Catalog
 from .._core.choice import Choice, check_past
 from .._core.decision import Decision, Writing
 from .._core.defects import Defect, defects, problems
+from .._core.forks import forked
 from .._core.layout import Layout
 from .._core.refusals import only_here
 from .._core.target import Target
 from .._core.windows import Window
+from .._errors import Error
+from .forks import fork_defects
 from .own_wal import own_histories, own_segments, writing
-from .repository import repository_id
+from .repository import read_catalog, repository_id
 from .runner import CommandRunner
 from .server import Server
 from .walcache import WalCache, cache_file
@@ -35,40 +38,82 @@ class Findings:
 
 @dataclass(frozen=True)
 class Survey:
-    """Where to look: the repository, and what a data directory (None: none) and its server (None: down) add to it."""
+    """Where to look: the repository, and what a data directory (None: none) and its server (None: down) add to it.
+
+    Where the data directory has another history than the archive, that is refused, or with ``force`` left out.
+    """
 
     layout: Layout
     bin_directory: str
     runner: CommandRunner
     data_directory: str | None = None
     server: Server | None = None
+    further: tuple[Layout, ...] = ()
+    force: bool = False
 
-    def findings(self, catalog: Catalog) -> Findings:
-        """Tell what can be restored with the archive alone."""
+    def findings(self, catalog: Catalog, now: datetime) -> Findings:
+        """Tell what can be restored with the repositories alone."""
         unusable = problems(catalog)
-        with self._reader(catalog) as reader:
-            found = Decision(catalog, reader).windows(unusable)
-        return Findings(found, defects(catalog, unusable, found), unusable)
+        whole = self._with_further(catalog)
+        with self._reader(whole) as reader:
+            decision = Decision(whole, reader)
+            found = decision.windows(unusable, now)
+            unusable = {**unusable, **decision.broken_backups(found, unusable)}
+            replaced = [Defect("wal", name, text) for name, text in reader.replaced.items()]
+        return Findings(found, [*self._forks(catalog), *defects(whole, unusable, found), *replaced], unusable)
 
     def choice(self, catalog: Catalog, target: Target, label: str | None, now: datetime) -> Choice:
         """Choose how a target is reached; raises Unreachable with what is possible instead."""
         check_past(target, now)
+        if self.data_directory is not None and (forks := self._forks(catalog)):
+            if not self.force:
+                raise forked(forks[0].subject, f"{self.data_directory}/pg_wal", self.layout.wal, force=True)
+            return replace(self, data_directory=None, server=None).choice(catalog, target, label, now)
         server = writing(self.server, catalog.identity)  # before its files are listed, so that they reach as far
-        whole = self._with_own_wal(catalog)
+        archived = self._with_further(catalog)
+        whole = self._with_own_wal(archived)
         with self._reader(whole) as reader:
-            found = Decision(whole, reader, server).choice(target, label, catalog.arrivals)
-        warnings = [*found.warnings, *self._warning(catalog, found, server)]
+            found = Decision(whole, reader, server).choice(target, label)
+            replaced = list(reader.replaced.values())
+        warnings = [*found.warnings, *self._warning(archived, found, server), *replaced]
         return replace(found, warnings=tuple(warnings))
 
+    def _forks(self, catalog: Catalog) -> list[Defect]:
+        own = self.data_directory
+        return [] if own is None else fork_defects(own, catalog, self.layout, self.runner)
+
     def _reader(self, catalog: Catalog) -> WalReader:
-        cache = WalCache(cache_file(repository_id(self.layout), self.layout.cluster), f"{self.layout.wal}/")
+        cache = WalCache(cache_file(repository_id(self.layout), self.layout.cluster))
         return WalReader(catalog, self.bin_directory, self.runner, cache)
+
+    def latest_end(self, backup: Backup) -> datetime | None:
+        """Tell when the last of what a backup holds ended, as far as there is WAL to tell, or it can be read."""
+        try:
+            catalog = read_catalog(self.layout)
+            path = catalog.path_through(backup)
+            if path is None:
+                return None
+            with self._reader(catalog) as reader:
+                return Decision(catalog, reader).past(path, backup)
+        except (Error, OSError):
+            return None
+
+    def _with_further(self, catalog: Catalog) -> Catalog:
+        """Add the WAL of further repositories; one that cannot be read gives a server nothing either."""
+        for layout in self.further:
+            try:
+                catalog = catalog.backed_by(read_catalog(layout))
+            except (Error, OSError):
+                continue
+        return catalog
 
     def _with_own_wal(self, catalog: Catalog) -> Catalog:
         if self.data_directory is None:
             return catalog
         segments = own_segments(self.data_directory, catalog.identity)
-        return catalog.extended(segments, own_histories(self.data_directory))
+        histories = own_histories(self.data_directory)
+        # The archive is looked at last: a running server removes what it has archived in the meantime.
+        return self._with_further(read_catalog(self.layout)).extended(segments, histories)
 
     def _warning(self, catalog: Catalog, found: Choice, server: Writing | None) -> list[str]:
         """Say that a part of the way is in the data directory only; a running server still archives it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._errors import Error
@@ -17,6 +17,16 @@ from .runner import CommandRunner
 # Where distributions keep the programs of one major version: Debian and Ubuntu, then the RHEL family.
 BIN_DIRECTORIES = ("/usr/lib/postgresql/{major}/bin", "/usr/pgsql-{major}/bin")
 _STANDARD_PATH = "/usr/local/bin:/usr/bin:/bin"
+# What sslmode has to be for the server's certificate to count, and libpq's parameters as environment variables.
+_CERTIFIED = ("verify-ca", "verify-full")
+_VARIABLES = {
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "requirepeer": "PGREQUIREPEER",
+    "require_auth": "PGREQUIREAUTH",
+}
 _DECOMPRESSORS = {"zstd": "zstd", "lz4": "lz4", "gzip": "gzip"}
 
 
@@ -24,6 +34,8 @@ _DECOMPRESSORS = {"zstd": "zstd", "lz4": "lz4", "gzip": "gzip"}
 class Connection:
     """How to reach a server; a password goes into the environment of a program, never into its arguments.
 
+    A host that is empty or a directory is that of a Unix socket, and ``peer`` the user that has to be behind it.
+    Without a ``database`` it is the usual one. ``tls`` has libpq's parameters about certificates, and
     ``python_directory`` is where psycopg lies when the interpreter has none of its own.
     """
 
@@ -31,13 +43,37 @@ class Connection:
     port: int
     user: str
     password: str | None
-    database: str
+    database: str | None
     python_directory: str | None = None
+    peer: str | None = None
+    tls: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def local(self) -> bool:
+        """Tell whether it goes over a Unix socket, whose directory begins with @ in the abstract namespace."""
+        return self.host[:1] in ("", "/", "@")
+
+    @property
+    def certified(self) -> bool:
+        """Tell whether the server has to show a certificate that a known authority has signed."""
+        return not self.local and dict(self.tls).get("sslmode") in _CERTIFIED
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Give the parameters of libpq by which the server has to prove who it is.
+
+        Where none does, no password is sent in clear, which is what a server asks for by the methods password, ldap,
+        pam, radius and bsd.
+        """
+        if self.local:
+            return {} if self.peer is None else {"requirepeer": self.peer}
+        return {**dict(self.tls), **({} if self.certified else {"require_auth": "!password"})}
 
     @property
     def environment(self) -> dict[str, str]:
-        """Give the variables for PostgreSQL's client programs."""
-        return {} if self.password is None else {"PGPASSWORD": self.password}
+        """Give the variables for PostgreSQL's client programs; older ones do not look at some of them."""
+        named = {_VARIABLES[name]: value for name, value in self.parameters.items()}
+        return {**named, **({} if self.password is None else {"PGPASSWORD": self.password})}
 
 
 def find_bin_directory(major: int | None) -> str:
@@ -72,28 +108,22 @@ def compressors() -> dict[str, str | None]:
 
 def decompress_cmd(compression: str) -> list[str]:
     """Read a compressed stream from standard input."""
+    return [_compressor(compression), "-d", "-c"]
+
+
+def compress_cmd(compression: str) -> list[str]:
+    """Compress standard input, with little effort, as the server does with the rest of a backup."""
+    return [_compressor(compression), "-1", "-c"]
+
+
+def _compressor(compression: str) -> str:
     program = find_program(_DECOMPRESSORS[compression])
     if program is None:
         raise Error(
             f"program {_DECOMPRESSORS[compression]} was not found, which a backup with compression {compression} needs",
             "install it",
         )
-    return [program, "-d", "-c"]
-
-
-def tar_extract_cmd(directory: str, *extra: str) -> list[str]:
-    """Unpack a tar stream from standard input into a directory."""
-    return [
-        "tar",
-        "--extract",
-        "--file",
-        "-",
-        "--directory",
-        directory,
-        "--no-same-owner",
-        "--preserve-permissions",
-        *extra,
-    ]
+    return program
 
 
 def pg_controldata_cmd(bin_directory: str, data_directory: str) -> list[str]:
@@ -116,10 +146,31 @@ def pg_resetwal_cmd(bin_directory: str, data_directory: str) -> list[str]:
     return [f"{bin_directory}/pg_resetwal", "-D", data_directory]
 
 
-def effective_setting_cmd(bin_directory: str, name: str, directory: str, config_file: str | None) -> list[str]:
-    """Print a setting as a server would have it that is started on a directory, without starting it."""
+# It takes milliseconds, unless the configuration includes what has no end.
+ANSWER_SECONDS = 60
+
+
+def effective_setting_cmd(
+    bin_directory: str, name: str, directory: str, config_file: str | None, more: Sequence[str] = ()
+) -> list[str]:
+    """Print a setting as a server would have it that is started on a directory with ``more``, without starting it."""
     options = [] if config_file is None else ["-c", f"config_file={config_file}"]
-    return [f"{bin_directory}/postgres", "-C", name, "-D", directory, *options]
+    return [f"{bin_directory}/postgres", "-C", name, "-D", directory, *options, *more]
+
+
+def library_directory_cmd(bin_directory: str) -> list[str]:
+    """Print where the libraries of a server's own are."""
+    return [f"{bin_directory}/pg_config", "--pkglibdir"]
+
+
+def single_user_cmd(
+    bin_directory: str, directory: str, config_file: str | None, words: Sequence[str], settings: Mapping[str, str]
+) -> list[str]:
+    """Start a server that takes no connections, recover, and end when there is nothing on its standard input."""
+    place = [] if config_file is None else ["-c", f"config_file={config_file}"]
+    given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    argv = [f"{bin_directory}/postgres", "--single", "-D", directory, *place]
+    return [*argv, "-c", f"data_directory={directory}", *words, *given, "template1"]
 
 
 def pg_ctl_cmd(bin_directory: str, action: str, data_directory: str, *options: str) -> list[str]:
@@ -128,14 +179,14 @@ def pg_ctl_cmd(bin_directory: str, action: str, data_directory: str, *options: s
 
 
 def pg_ctl_start_cmd(
-    bin_directory: str, data_directory: str, log_file: str, timeout: int, config_file: str | None
+    bin_directory: str, data_directory: str, log_file: str, timeout: int, options: Sequence[str]
 ) -> list[str]:
-    """Start a server, and wait until it takes connections or is recovering.
+    """Start a server with options, and wait until it takes connections or is recovering.
 
-    pg_ctl hands the text after ``-o`` to a shell, so the path in it is quoted.
+    pg_ctl hands the text after ``-o`` to a shell, so the words in it are quoted.
     """
-    options = [] if config_file is None else ["-o", f"-c config_file={shlex.quote(config_file)}"]
-    return pg_ctl_cmd(bin_directory, "start", data_directory, "-l", log_file, "-w", "-t", str(timeout), "-s", *options)
+    given = ["-o", shlex.join(options)] if options else []
+    return pg_ctl_cmd(bin_directory, "start", data_directory, "-l", log_file, "-w", "-t", str(timeout), "-s", *given)
 
 
 def pg_basebackup_cmd(

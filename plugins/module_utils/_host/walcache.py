@@ -13,13 +13,13 @@ import hashlib
 import os
 from contextlib import suppress
 
-from .._core.catalog import SegmentFile
-from .._core.walrecords import Summary
+from .._core.walsummary import Summary
 from .._errors import Error
 from .files import read_json, write_json
 
-_FORMAT = 1
-_KEPT = 5000
+_FORMAT = 4
+_KEPT = 100_000
+_LARGEST = 64 << 20
 
 
 def cache_file(repository_id: str, cluster: str) -> str:
@@ -31,21 +31,15 @@ def cache_file(repository_id: str, cluster: str) -> str:
 
 
 class WalCache:
-    """Summaries of segments, by what the segment and the one after it are: name, stored size and time of arrival.
+    """Summaries of segments, by what tells that a file is still the one that was read."""
 
-    The next one counts because a record that begins in a segment may end in the next. Only what lies below ``archive``
-    is remembered: a segment elsewhere may still be written.
-    """
-
-    def __init__(self, path: str, archive: str) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._archive = archive
         self._entries: dict[str, object] = _read(path)
         self._changed = False
 
-    def get(self, segment: SegmentFile, following: SegmentFile | None) -> Summary | None:
+    def get(self, key: str) -> Summary | None:
         """Give what is known of a segment."""
-        key = _key(segment, following)
         document = self._entries.pop(key, None)
         if not isinstance(document, list):
             return None
@@ -55,11 +49,9 @@ class WalCache:
         except (IndexError, TypeError, ValueError):
             return None
 
-    def put(self, segment: SegmentFile, following: SegmentFile | None, summary: Summary) -> None:
+    def put(self, key: str, summary: Summary) -> None:
         """Remember a segment."""
-        if not all(file is None or file.path.startswith(self._archive) for file in (segment, following)):
-            return
-        self._entries[_key(segment, following)] = summary.as_document()
+        self._entries[key] = summary.as_document()
         self._changed = True
 
     def save(self) -> None:
@@ -74,7 +66,7 @@ class WalCache:
 
 def _read(path: str) -> dict[str, object]:
     try:
-        document = read_json(path)
+        document = read_json(path, _LARGEST)
     except (Error, OSError):
         return {}
     segments = document.get("segments") if document is not None and document.get("format") == _FORMAT else None
@@ -82,8 +74,3 @@ def _read(path: str) -> dict[str, object]:
         return {str(key): entry for key, entry in segments or ()}
     except (TypeError, ValueError):
         return {}
-
-
-def _key(segment: SegmentFile, following: SegmentFile | None) -> str:
-    files = [segment] if following is None else [segment, following]
-    return " ".join(f"{os.path.basename(file.path)}:{file.size}:{file.mtime_ns}" for file in files)

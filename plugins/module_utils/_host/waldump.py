@@ -9,22 +9,26 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from .._core.catalog import Catalog, SegmentFile
-from .._core.search import Seen
 from .._core.stretches import Stretch
 from .._core.wal import Lsn, SegmentName
-from .._core.walrecords import Checkpoint, Ended, Point, Summary, parse_position, parse_records, summaries
+from .._core.walpages import Place
+from .._core.walrecords import Record, parse_position, parse_records
+from .._core.walsource import Seen
+from .._core.walsummary import Summary, summaries
 from .._errors import CommandFailed, Error
-from .backup import opened
 from .runner import CommandRunner, Result, said
+from .segments import bring, is_empty_from
 from .tools import pg_waldump_cmd
+from .users_text import lines_of_records
 from .walcache import WalCache
 
 _BATCH_BYTES = 256 * 1024 * 1024
-_KINDS = ("Transaction", "XLOG")
+_LISTED = 8  # segments whose records are kept, because more than one question is asked about them
+_KINDS = ("Transaction", "XLOG", "Tablespace")
 _VERSION = re.compile(r"PostgreSQL\) (\d+)")
 
 
@@ -38,17 +42,24 @@ class _Batch:
 
 
 class WalReader:
-    """Reads segments of a catalog, wherever its files lie; a context manager, which removes its directory."""
+    """Reads segments of a catalog, wherever its files lie; a context manager, which removes its directory.
+
+    ``replaced`` tells, by name, which segments were damaged and what was read instead.
+    """
 
     def __init__(self, catalog: Catalog, bin_directory: str, runner: CommandRunner, cache: WalCache | None) -> None:
         self._files: Mapping[tuple[int, int], SegmentFile] = catalog.files
+        self._spares = catalog.spares
+        self.replaced: dict[str, str] = {}
+        self._identity = catalog.identity
         self._size = catalog.identity.wal_segment_size
         self._major = catalog.identity.major
         self._bin_directory = bin_directory
         self._checked = False
         self._runner = runner
         self._cache = cache
-        self._known: dict[tuple[SegmentFile, SegmentFile | None], Summary] = {}
+        self._known: dict[str, Summary] = {}
+        self._listed: dict[str, list[Record]] = {}
         self._directory: str | None = None
 
     def __enter__(self) -> WalReader:
@@ -76,6 +87,26 @@ class WalReader:
             yield from self._look(stretch, low, last)
             last, count = low - 1, min(2 * count, largest)
 
+    def forwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+        """Look into the segments from ``first`` up to ``last``, in batches that grow; the caller ends it early."""
+        largest = max(1, _BATCH_BYTES // self._size)
+        count = 1
+        while first <= last:
+            known = self._recall(stretch, first)
+            if known is not None:
+                yield Seen(first, known)
+                first += 1
+                continue
+            high = first
+            while high < min(last, first + count - 1) and self._recall(stretch, high + 1) is None:
+                high += 1
+            for seen in reversed(list(self._look(stretch, first, high))):
+                first = seen.number + 1
+                yield seen
+                if seen.damage is not None:
+                    break  # what follows it in the batch was not read
+            count = min(2 * count, largest)
+
     def _look(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
         batch = self._read(stretch, first, last)
         for number in range(last, first - 1, -1):
@@ -96,15 +127,30 @@ class WalReader:
         end = end if unreadable is None else last
         result = self._dump(stretch, first, end)
         batch = _Batch(summaries(result.stdout, self._size))
-        position = parse_position(result.stderr) if result.status != 0 else None
-        if result.status != 0 and position is None:
-            raise CommandFailed(f"pg_waldump ended with status {result.status}: {said(result)}")
-        if position is not None and position // self._size < end:
-            batch.damaged, batch.words = max(first, position // self._size), _reason(result.stderr)
+        if result.status != 0:
+            position = parse_position(result.stderr)
+            if position is None:
+                raise CommandFailed(f"pg_waldump ended with status {result.status}: {said(result)}")
+            number = max(first, position // self._size)
+            if number <= last and not self._is_end(stretch, number, position):
+                batch.damaged, batch.words = number, _reason(result.stderr)
         return batch
 
-    def records(self, stretch: Stretch, number: int) -> list[Ended | Point | Checkpoint]:
+    def _is_end(self, stretch: Stretch, number: int, position: int) -> bool:
+        """Tell whether WAL ends at a position for no other reason than that more was not written yet."""
+        if number < stretch.last:
+            return False
+        path = f"{self._place(stretch)}/{self._name(stretch, number)}"
+        return self._file(stretch, number).own or is_empty_from(path, position % self._size)
+
+    def records(self, stretch: Stretch, number: int) -> list[Record]:
         """List the records that begin in one segment."""
+        key = self._key(stretch, number)
+        if key not in self._listed:
+            self._listed = {**dict(list(self._listed.items())[1 - _LISTED :]), key: self._list(stretch, number)}
+        return self._listed[key]
+
+    def _list(self, stretch: Stretch, number: int) -> list[Record]:
         end = min(number + 1, stretch.last)
         if self._fetch(stretch, number, end) is not None:
             return []
@@ -122,10 +168,20 @@ class WalReader:
         """Print what is of interest; before PostgreSQL 15 only one kind of records can be chosen at a time."""
         segments = (self._name(stretch, first), self._name(stretch, last))
         if self._major >= 15:
-            return self._run(stretch, *(f"--rmgr={kind}" for kind in _KINDS), *segments)
-        printed = [self._run(stretch, f"--rmgr={kind}", *segments) for kind in _KINDS]
-        lines = "".join(result.stdout for result in printed).splitlines(keepends=True)
-        return replace(printed[0], stdout="".join(sorted(lines, key=_position_of_line)))
+            return self._print(stretch, _KINDS, segments)
+        printed = [self._print(stretch, (kind,), segments) for kind in _KINDS]
+        # Not splitlines: what a user has named may hold what Python, unlike pg_waldump, breaks at.
+        lines = [line for result in printed for line in result.stdout.split("\n") if line]
+        return replace(printed[0], stdout="".join(f"{line}\n" for line in sorted(lines, key=_position_of_line)))
+
+    def _print(self, stretch: Stretch, kinds: Iterable[str], segments: tuple[str, str]) -> Result:
+        """Print records, each on one line."""
+        result = self._run(stretch, *(f"--rmgr={kind}" for kind in kinds), *segments)
+        place = self._place(stretch)
+        text = lines_of_records(
+            result.stdout, lambda number: f"{place}/{self._name(stretch, number)}", self._size, self._major
+        )
+        return replace(result, stdout=text)
 
     def _run(self, stretch: Stretch, *options: str) -> Result:
         self._check_version()
@@ -155,22 +211,24 @@ class WalReader:
             os.unlink(f"{place}/{name}")
         for name, number in wanted.items():
             if not os.path.lexists(f"{place}/{name}"):
-                problem = self._bring(self._file(stretch, number), f"{place}/{name}")
+                where = Place(self._identity, stretch.path, number)
+                problem = self._bring(stretch, number, where, f"{place}/{name}")
                 if problem is not None:
                     return number, problem
         return None
 
-    def _bring(self, file: SegmentFile, target: str) -> str | None:
-        if os.path.splitext(file.path)[1] == "":
-            os.symlink(file.path, target)
+    def _bring(self, stretch: Stretch, number: int, where: Place, target: str) -> str | None:
+        """Bring a segment from where a server would get it: from the first repository that has it whole."""
+        first = self._file(stretch, number)
+        problem = bring(first, where, target, self._runner)
+        if problem is None:
             return None
-        try:
-            with opened(file.path, self._runner) as stream, open(target, "wb") as out:
-                shutil.copyfileobj(stream, out, 1 << 20)
-        except CommandFailed as error:
-            os.unlink(target)
-            return error.message
-        return None
+        for spare in self._spares.get((stretch.path.timeline_at(number, self._size), number), ()):
+            if bring(spare, where, target, self._runner) is None:
+                name = str(stretch.name(number))
+                self.replaced[name] = f"{first.path} is damaged: {problem}; recovery reads {spare.path} instead"
+                return None
+        return problem
 
     def _file(self, stretch: Stretch, number: int) -> SegmentFile:
         return self._files[stretch.path.timeline_at(number, self._size), number]
@@ -188,14 +246,25 @@ class WalReader:
         """
         return str(SegmentName.numbered(stretch.path.timeline, number, self._size))
 
-    def _key(self, stretch: Stretch, number: int) -> tuple[SegmentFile, SegmentFile | None]:
-        after = self._file(stretch, number + 1) if number < stretch.last else None
-        return self._file(stretch, number), after
+    def _files_of(self, stretch: Stretch, number: int) -> list[SegmentFile]:
+        """List what a summary holds for: a record that begins in a segment may end in the one after it."""
+        return [self._file(stretch, each) for each in range(number, min(number + 1, stretch.last) + 1)]
+
+    def _key(self, stretch: Stretch, number: int) -> str:
+        """Tell by what a summary is known: the files that were read, and the timelines that were expected in them."""
+        files = self._files_of(stretch, number)
+        timelines = Place(self._identity, stretch.path, number).timelines
+        return " ".join(
+            [
+                *(f"{os.path.basename(file.path)}:{file.size}:{file.mtime_ns}:{file.state}" for file in files),
+                *(f"{timeline}@{begin:x}" for begin, timeline in timelines),
+            ]
+        )
 
     def _recall(self, stretch: Stretch, number: int) -> Summary | None:
         key = self._key(stretch, number)
         if key not in self._known and self._cache is not None:
-            cached = self._cache.get(*key)
+            cached = self._cache.get(key)
             if cached is not None:
                 self._known[key] = cached
         return self._known.get(key)
@@ -203,8 +272,11 @@ class WalReader:
     def _remember(self, stretch: Stretch, number: int, summary: Summary) -> None:
         key = self._key(stretch, number)
         self._known[key] = summary
-        if self._cache is not None:
-            self._cache.put(*key, summary)
+        # One in a data directory may still be written, and one that is damaged is to be named each time.
+        names = {str(stretch.name(each)) for each in (number, number + 1)}
+        fleeting = names & set(self.replaced) or any(file.own for file in self._files_of(stretch, number))
+        if self._cache is not None and not fleeting:
+            self._cache.put(key, summary)
 
 
 def _reason(errors: str) -> str:

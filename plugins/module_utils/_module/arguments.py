@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._core.hints import CALLERS
+
 Spec = dict[str, dict[str, Any]]
 
 COMMON: Spec = {
@@ -14,14 +16,20 @@ COMMON: Spec = {
     "login_port": {"type": "int", "default": 5432},
     "login_user": {"type": "str"},
     "login_password": {"type": "str", "no_log": True},
-    "login_db": {"type": "str", "default": "postgres"},
+    "login_db": {"type": "str"},
     "login_unix_socket": {"type": "path"},
+    "ssl_mode": {"type": "str", "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]},
+    "ca_cert": {"type": "path", "aliases": ["ssl_rootcert"]},
+    "ssl_cert": {"type": "path"},
+    "ssl_key": {"type": "path", "no_log": False},
     "repository": {"type": "path"},
     "cluster": {"type": "str"},
     "data_directory": {"type": "path"},
     "bin_directory": {"type": "path"},
     "log_file": {"type": "path"},
     "python_directory": {"type": "path"},
+    # Set by the roles, so that errors name what works where they are read.
+    "called_by": {"type": "str", "choices": list(CALLERS), "default": "module"},
 }
 
 COMPRESSION: Spec = {

@@ -6,47 +6,79 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 
+from .._core.commands import get_command
 from .._core.data_directory import DataDirectory, check_stopped
-from .._core.plan_rollback import Rollback, check_no_rollback, plan_rollback
+from .._core.managers import check_unmanaged
+from .._core.new_timeline import Anew
+from .._core.plan_rollback import Rollback, plan_rollback
 from .._core.rollback import free_stamp
 from .._errors import Busy, Error
+from .._host import apply_rollback, apply_switch
 from .._host.apply import Host
+from .._host.archiving import why_not_executable
+from .._host.aside import kept_paths
+from .._host.clone import own_configuration
 from .._host.cluster import observe_directory
+from .._host.managers import signs_of_manager
 from .._host.processes import real_path
-from .._host.repository import require
-from .._host.rollback import kept_major, kept_paths, observe_situation, under_way
+from .._host.repository import read_catalog, require
+from .._host.rollback import kept_major, observe_situation
+from .dependents import observed, told_of_rollback
 from .task import Result, Task, planned
+
+STEPS = {**apply_switch.STEPS, **apply_rollback.STEPS}
 
 
 def roll_back(task: Task) -> Result:
     """Put back what the restore in the data directory has replaced, or the directory that is named."""
+    signs = signs_of_manager(task.data_directory)
+    check_unmanaged(signs, "rolled back", stopped=True)
     given = task.options["previous_directory"]
     wanted = None if given is None else real_path(given)
     with _held(task) as (identifier, warnings):
         bin_directory = task.bin_directory(kept_major(task.data_directory, wanted))
-        rollback = _plan(task, wanted, bin_directory, identifier)
-        task.apply(rollback.plan, Host(task.runner, bin_directory=bin_directory))
+        directory = observe_directory(task.data_directory, bin_directory, task.runner)
+        rollback = _plan(task, directory, wanted, bin_directory, identifier)
+        check_unmanaged(signs, "rolled back", task.options["manager_stopped"] or not rollback.plan.changed)
+        found = observed(task, directory) if rollback.moves_data else None
+        host = Host(task.runner, bin_directory=bin_directory)
+        task.apply(rollback.plan, host, STEPS)
     return planned(
         rollback.plan,
         in_place=not (rollback.plan.changed and task.check_mode),
         previous_directory=rollback.source,
         set_aside=rollback.aside,
         startable=rollback.startable,
-        warnings=warnings,
+        warnings=[*warnings, *filter(None, [rollback.warning]), *host.notes],
+        **told_of_rollback(found),
     )
 
 
-def _plan(task: Task, wanted: str | None, bin_directory: str, identifier: str | None) -> Rollback:
-    directory = observe_directory(task.data_directory, bin_directory, task.runner)
+def _plan(
+    task: Task, directory: DataDirectory, wanted: str | None, bin_directory: str, identifier: str | None
+) -> Rollback:
     situation = observe_situation(directory, wanted, bin_directory, task.runner, identifier)
     stamp = free_stamp(directory, [kept.path for kept in situation.kept], datetime.now(timezone.utc))
-    rollback = plan_rollback(situation, wanted, task.options["force"], stamp)
+    rollback = plan_rollback(situation, wanted, task.options["force"], stamp, _anew(task, directory))
     if rollback.moves_data and not task.check_mode:
         check_stopped(directory)
     return rollback
+
+
+def _anew(task: Task, directory: DataDirectory) -> Anew:
+    """Collect what it takes to go on on a new timeline, and look for the highest one that is archived anywhere."""
+    program = task.options["program"]
+    there = program is not None and why_not_executable(program) is None
+    command = get_command(program, task.repositories, task.layout.cluster, 1) if there else ""
+    archived = []
+    for layout in task.layouts:
+        with suppress(Error, OSError):
+            archived.append(read_catalog(layout).latest_timeline)
+    configuration = own_configuration(task.options["config_directory"], directory)
+    return Anew(task.options["new_timeline"], max(archived, default=None), command, configuration)
 
 
 @contextmanager
@@ -54,19 +86,15 @@ def _held(task: Task) -> Iterator[tuple[str | None, list[str]]]:
     """Hold the cluster's lock if the repository is there; gives the cluster's system identifier, and warnings."""
     layout = task.layout
     with ExitStack() as stack:
+        stack.enter_context(task.owning("pitr_restore: rolled_back"))
         try:
-            stack.enter_context(task.locked("pitr_restore", reading=task.options["source_cluster"] is not None))
+            stack.enter_context(task.locked("pitr_restore", reading=True))
             found: tuple[str | None, list[str]] = (require(layout).system_identifier, [])
         except Busy:
             raise
         except (Error, OSError) as error:
-            found = (None, [f"the repository cannot be used, so nothing keeps other operations out meanwhile: {error}"])
+            found = (None, [f"the repository cannot be used, so nothing keeps backups out meanwhile: {error}"])
         yield found
-
-
-def check_not_under_way(directory: DataDirectory) -> None:
-    """Refuse a restore while a rollback is half done."""
-    check_no_rollback(directory, under_way(directory))
 
 
 def new_stamp(directory: DataDirectory, now: datetime) -> str:

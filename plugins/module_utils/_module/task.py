@@ -5,21 +5,26 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.commands import check_jobs
+from .._core.hints import hint_for, message_for
 from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
+from .._core.secrets import masked, masked_all
 from .._errors import Error, ServerUnavailable
-from .._host.apply import Host, apply
+from .._host.apply import Host, StepTable, apply, check_known
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked
+from .._host.ownership import held
+from .._host.places import check_repositories_apart
 from .._host.processes import create_privately, current_user, find_postmaster, real_path
-from .._host.recovery import Watch
 from .._host.repository import require
 from .._host.runner import CommandRunner
 from .._host.server import Server
@@ -27,6 +32,9 @@ from .._host.tools import Connection
 from .arguments import Spec
 
 Result = Mapping[str, Any]
+# How libpq calls what community.postgresql has other names for.
+_TLS = {"sslmode": "ssl_mode", "sslrootcert": "ca_cert", "sslcert": "ssl_cert", "sslkey": "ssl_key"}
+_LONGEST_TEXT = 300
 
 
 class Task:
@@ -36,6 +44,7 @@ class Task:
         self.options = options
         self.check_mode = check_mode
         self.runner = CommandRunner()
+        self._kept_open: list[int] = []
 
     @property
     def data_directory(self) -> str:
@@ -59,6 +68,11 @@ class Task:
         """The paths of all repositories, the first one first."""
         return [layout.repository for layout in self.layouts]
 
+    def check_places(self, *more: str) -> None:
+        """Refuse repositories that are one and the same, or lie in the cluster's directories or ``more`` of them."""
+        further = self.options.get("further_repositories") or []
+        check_repositories_apart([self.options["repository"], *further], self.data_directory, *more)
+
     @property
     def jobs(self) -> int:
         """How many segments pgark-wal works on at once."""
@@ -66,7 +80,7 @@ class Task:
 
     @property
     def connection(self) -> Connection:
-        """How to reach the server; without a host, the server's own default socket directory."""
+        """How to reach the server; without a host, in the socket directory that it says it has."""
         options = self.options
         host = options["login_host"] or options["login_unix_socket"] or ""
         user = options["login_user"] or current_user()
@@ -77,22 +91,21 @@ class Task:
             options["login_password"],
             options["login_db"],
             options["python_directory"],
+            tls=tuple((name, options[option]) for name, option in _TLS.items() if options[option] is not None),
         )
 
     def bin_directory(self, major: int | None = None) -> str:
         """The directory of PostgreSQL's programs; ``major`` counts when there is no data directory to tell."""
         return bin_directory_for(self.data_directory, self.options["bin_directory"], major)
 
-    @property
-    def watch(self) -> Watch:
-        """What to look at while the server recovers."""
-        log_file = self.options["log_file"]
-        return Watch(self.data_directory, self.connection, log_file, self.bin_directory(), self.runner)
+    def connect(self, anywhere: bool = False) -> Server:
+        """Connect to the server of the data directory; when none is running, the error quotes its log.
 
-    def connect(self) -> Server:
-        """Connect to the server of the data directory; when none is running, the error quotes its log."""
+        What is no matter of one database can be done ``anywhere``, whatever is there at the target of a restore.
+        """
+        connection = replace(self.connection, database=None) if anywhere else self.connection
         try:
-            return Server.connect(self.connection, self.options["data_directory"])
+            return Server.connect(connection, self.options["data_directory"])
         except ServerUnavailable:
             if find_postmaster(self.data_directory) is not None:
                 raise
@@ -125,19 +138,55 @@ class Task:
             yield
             return
         with locked(self.layout.lock, purpose, reading) as descriptor:
-            self.runner = CommandRunner([descriptor])
+            self._keep_open(descriptor)
             yield
 
-    def apply(self, plan: Plan, host: Host) -> None:
-        """Carry a plan out, unless in check mode."""
+    @contextmanager
+    def owning(self, purpose: str) -> Iterator[None]:
+        """Hold the data directory, whichever repository is used, and let the programs that are run hold it, too.
+
+        In check mode nothing is held, because nothing is written.
+        """
+        if self.check_mode:
+            yield
+            return
+        with held(self.data_directory, purpose) as descriptor:
+            self._keep_open(descriptor)
+            yield
+
+    def _keep_open(self, descriptor: int) -> None:
+        self._kept_open.append(descriptor)
+        self.runner = CommandRunner(self._kept_open)
+
+    def apply(self, plan: Plan, host: Host, steps: StepTable) -> None:
+        """Carry a plan out with the functions of ``steps``, unless in check mode."""
+        check_known(plan, steps)
         if not self.check_mode:
-            apply(plan, host)
+            apply(plan, host, steps)
 
 
 def planned(plan: Plan, **facts: Any) -> dict[str, Any]:
     """Give the result of a module that made a plan."""
     diff = {"before": dict(plan.before), "after": dict(plan.after)}
-    return {"changed": plan.changed, "steps": report(plan), "diff": diff, **facts}
+    return {"changed": plan.changed, "steps": masked_all(report(plan)), "diff": masked_all(diff), **facts}
+
+
+def unforeseen(error: Exception) -> str:
+    """Say in one line what nobody has thought of, and where it happened."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {frames[-1].filename.rpartition('/')[2]}, line {frames[-1].lineno}" if frames else ""
+    text = " ".join(str(error).split())[:_LONGEST_TEXT]
+    return (
+        f"something that is not foreseen went wrong{place}: {type(error).__name__}: {text}\n"
+        "HINT: this is a fault of the collection; report it with what ansible-playbook prints with -vvv"
+    )
+
+
+def _said(error: Error, module: AnsibleModule) -> str:
+    """Write an error for a module's caller, in whose words it says what to do."""
+    name, caller = module._name.rpartition(".")[2], module.params["called_by"]
+    hint = None if error.hint is None else hint_for(error.hint, name, caller)
+    return str(Error(message_for(error.message, name, caller), hint))
 
 
 def run(spec: Spec, perform: Callable[[Task], Result], **rules: Any) -> None:
@@ -147,12 +196,14 @@ def run(spec: Spec, perform: Callable[[Task], Result], **rules: Any) -> None:
     try:
         result = dict(perform(Task(module.params, module.check_mode)))
     except Error as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=masked(_said(error, module)))
     except OSError as error:
         named = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
         module.fail_json(msg=f"{named or 'the operating system'}: {error.strerror or error}")
+    except Exception as error:
+        module.fail_json(msg=masked(unforeseen(error)))
     for warning in result.pop("warnings", []):
-        module.warn(warning)
+        module.warn(masked(warning))
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**{"changed": False, **result})

@@ -6,7 +6,7 @@
 Installed by the modules as one file whose first line names the interpreter, and called without any configuration file.
 What stands in archive_command and restore_command, written by _core/commands.py, is in short
 
-    a=DIRECTORY; [ "%p" -ef "$a/%f" ] && [ "$a/%f.1" -nt "%p" ] || exec pgark-wal push ... --ahead "$a" "%p"
+    a=DIRECTORY; [ "%p" -ef "$a/%f" ] && [ "$a/%f.1" -nt "%p" ] || { pgark-wal push ... --ahead "$a" "%p"; ...; }
     s=DIRECTORY; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit; pgark-wal get ... --spool "$s" "%f" "%p"; ...
 
 so that the shell itself answers for a segment that an earlier push has archived ahead, and delivers one that was
@@ -57,8 +57,8 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
 status tells what waits in PGDATA and since when, what the repositories got last, and what room there is; it
       writes nothing and needs no server. Exit status, as monitoring plugins have it:
         0    fine
-        1    warning: a file has been waiting for --warning-age (120 seconds), or there is room for fewer than
-             32 segments
+        1    warning: a file has been waiting for --warning-age (120 seconds), there is room for fewer than 32
+             segments, or the archive has a gap after its newest backup
         2    critical: a repository cannot be written to, a file has been waiting for --critical-age (600
              seconds), pg_wal has room for fewer than 8 segments, or a file has been waiting for the lower age,
              and at the last rate pg_wal is full within an hour
@@ -100,8 +100,11 @@ SPOOL_BYTES, SPOOL_IDLE_SECONDS, SPOOL_LOOK_SECONDS = 256 << 20, 300.0, 0.005
 SPOOL_RETRY_SECONDS = 1.0
 
 CHUNK = 1 << 20
+LONGEST_NUMBER = 25  # digits; ours have fewer
 COPY = 256 << 10  # what is copied through this process: small enough for a processor's cache
 SEGMENT_NAME = 24
+# For how long a push waits until no other one is publishing, and how often it looks.
+LOCK_SECONDS, LOCK_LOOK_SECONDS = 20, 0.01
 F_SETPIPE_SZ = 1031  # in fcntl from Python 3.10 on
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not make us wait for ever
 CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -278,22 +281,37 @@ class Prepared:
 
     def __init__(self, archive: Archive, directory: int, source: Source, suffix: str) -> None:
         self.source = source
+        self.name = source.name
         self.temporary: Temporary | None = None
         self.sidecar: Temporary | None = None
         archive.check(source.name, os.pread(source.fd, CHUNK, 0), source.size, source.home)
-        self.archived = confirm_archived(archive, directory, source)
+        self.archived = self.confirm(archive, directory)
         try:
             if not self.archived:
-                self.archived = source.name + suffix
+                self.archived = self.name + suffix
                 self.write(archive, directory, suffix)
             source.check_unchanged()
         except BaseException:
             self.close()
             raise
 
+    def confirm(self, archive: Archive, directory: int) -> str:
+        """Return under which name it is archived, or "".
+
+        A timeline that is left twice in one segment leaves two different .partial files of one name, and no server ever
+        asks for either: the later one gets a name of its own, since archiving must not stop at it.
+        """
+        try:
+            return confirm_archived(archive, directory, self.source, self.name)
+        except Refused:
+            if not self.name.endswith(".partial"):
+                raise
+        self.name = f"{self.source.name}.{digest_of(self.source)[:12]}"
+        return confirm_archived(archive, directory, self.source, self.name)
+
     def write(self, archive: Archive, directory: int, suffix: str) -> None:
         """Write the file's archived form; a plain segment's checksum goes beside it, as compressed files carry one."""
-        name = self.source.name
+        name = self.name
         self.temporary = Temporary(directory, name, archive.file_mode)
         digest = write_compressed(self.source, suffix, self.temporary.fd)
         # The kernel begins to write to the disk, while the next file is prepared; it need not keep what was written.
@@ -331,7 +349,8 @@ def publish(archive: Archive, directory: int, batch: Sequence[Prepared | Excepti
                 os.fsync(directory)  # a segment must not outlive a power failure that its checksum does not
             ready = first_ones(ready, lambda entry: link(directory, entry))
         except Overtaken as overtaken:
-            return [confirm_archived(archive, directory, overtaken.source)]
+            entry = overtaken.entry
+            return [confirm_archived(archive, directory, entry.source, entry.name)]
         finally:
             os.close(lock)
         close_all(ready)
@@ -342,9 +361,9 @@ def publish(archive: Archive, directory: int, batch: Sequence[Prepared | Excepti
 class Overtaken(Exception):
     """Another push published the file meanwhile."""
 
-    def __init__(self, source: Source) -> None:
-        super().__init__(f"{source.name} was archived by another process")
-        self.source = source
+    def __init__(self, entry: Prepared) -> None:
+        super().__init__(f"{entry.name} was archived by another process")
+        self.entry = entry
 
 
 def raise_failure(entry: Prepared | Exception) -> None:
@@ -355,8 +374,8 @@ def raise_failure(entry: Prepared | Exception) -> None:
 
 def check_new(directory: int, entry: Prepared) -> None:
     """Refuse a file that another process has published since it was prepared."""
-    if entry.temporary and find(directory, entry.source.name):
-        raise Overtaken(entry.source)
+    if entry.temporary and find(directory, entry.name):
+        raise Overtaken(entry)
 
 
 def settle_sidecar(directory: int, entry: Prepared) -> None:
@@ -366,9 +385,9 @@ def settle_sidecar(directory: int, entry: Prepared) -> None:
     for the end of WAL.
     """
     if entry.sidecar:
-        entry.sidecar.rename(sidecar_of(entry.source.name))
+        entry.sidecar.rename(sidecar_of(entry.name))
     elif entry.temporary:
-        unlink_if_there(sidecar_of(entry.source.name), directory)
+        unlink_if_there(sidecar_of(entry.name), directory)
 
 
 def link(directory: int, entry: Prepared) -> None:
@@ -474,40 +493,45 @@ def write_compressed(source: Source, suffix: str, out: int) -> str:
     return ""
 
 
-def confirm_archived(archive: Archive, directory: int, source: Source) -> str:
-    """Return the name under which a file of the same content is archived, made durable, or "" when none is there.
+def confirm_archived(archive: Archive, directory: int, source: Source, name: str) -> str:
+    """Return the archived form of this name that has the file's content, made durable, or "" when none is there.
 
     Its writer may have been killed before it was durable. Other content is refused.
     """
-    name = ""
-    for name in find(directory, source.name):
-        fd = open_regular(name, READ, directory)
+    archived = ""
+    for archived in find(directory, name):
+        fd = open_regular(archived, READ, directory)
         try:
-            check_equal(source, name, decompress(fd, name[len(source.name) :]))
-            if name == source.name and is_segment(name):
-                mend_sidecar(archive, directory, source)
+            check_equal(source, archived, decompress(fd, archived[len(name) :]))
+            if archived == name and is_segment(name):
+                mend_sidecar(archive, directory, source, name)
             for durable in (fd, directory, archive.wal):
                 os.fsync(durable)
         finally:
             os.close(fd)
-    return name
+    return archived
 
 
-def mend_sidecar(archive: Archive, directory: int, source: Source) -> None:
+def mend_sidecar(archive: Archive, directory: int, source: Source, name: str) -> None:
     """Write the checksum of an archived plain segment again, where it is missing or wrong."""
-    digest = sha256()
-    for chunk in source.chunks():
-        digest.update(chunk)
-    line = sidecar_line(source.name, digest.hexdigest())
-    if read_sidecar(directory, source.name) == line:
+    line = sidecar_line(name, digest_of(source))
+    if read_sidecar(directory, name) == line:
         return
-    temporary = Temporary(directory, sidecar_of(source.name), archive.file_mode)
+    temporary = Temporary(directory, sidecar_of(name), archive.file_mode)
     try:
         write_all(temporary.fd, line)
         os.fsync(temporary.fd)
-        temporary.rename(sidecar_of(source.name))
+        temporary.rename(sidecar_of(name))
     finally:
         temporary.close()
+
+
+def digest_of(source: Source) -> str:
+    """Return the SHA-256 of a file to archive."""
+    digest = sha256()
+    for chunk in source.chunks():
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def check_equal(source: Source, archived: str, chunks: Iterable[bytes | memoryview]) -> None:
@@ -535,8 +559,9 @@ class Temporary:
         self.directory = directory
         while True:
             self.name = f".{name}.{os.urandom(6).hex()}.tmp"
-            self.fd = open_below(self.name, CREATE, directory, mode)
+            self.fd = open_below(self.name, CREATE, directory, 0o600)  # whoever could open it could lock it first
             fcntl.flock(self.fd, fcntl.LOCK_EX)
+            os.fchmod(self.fd, mode)
             if os.fstat(self.fd).st_nlink:
                 return
             os.close(self.fd)  # another push took it for dead before it was locked
@@ -1071,18 +1096,31 @@ def look_at_pg_wal(data: str, now: float) -> dict[str, Any]:
 
 def look_at_archive(repository: str, cluster: str, facts: dict[str, Any], now: float) -> dict[str, Any]:
     """Find what a repository got last, and how fast, the room in it, and why a push would fail now."""
-    names = ("problem", "free_bytes", "segments", "last_archived", "segments_per_second", "bytes_per_second")
+    names = (
+        "problem",
+        "free_bytes",
+        "segments",
+        "last_archived",
+        "segments_per_second",
+        "bytes_per_second",
+        "locked_by",
+        "gap",
+    )
     found: dict[str, Any] = {"path": repository, **dict.fromkeys(names)}
     try:
         archive = Archive(repository, cluster)
         found |= room_on(os.fstatvfs(archive.wal), facts["segment_size"])
+        found["locked_by"] = archive.lock_holders()
         last = last_archived(archive.wal)
         if last:
             rate = rate_of([moment for moment, _name in last], None)
             found |= {"segments_per_second": rate, "bytes_per_second": rate and rate * facts["segment_size"]}
             found["last_archived"] = aged(max(last), now)
+            found["gap"] = gap_after_backups(archive, max(name for _moment, name in last), facts["segment_size"])
         segment = facts["oldest_waiting"] or found["last_archived"] or {"name": "."}
         check_writable(archive, facts["data_directory"], segment["name"][:16])
+        if facts["oldest_waiting"]:
+            check_not_forked(archive, facts["data_directory"], segment["name"])
         if not found["segments"]:
             raise Refused(f"found {size_text(found['free_bytes'])} free, expected room for a segment. HINT: make room")
     except Exception as error:
@@ -1104,6 +1142,65 @@ def last_archived(wal: int) -> list[tuple[float, str]]:
     return found
 
 
+def gap_after_backups(archive: Archive, last: str, size: int) -> dict[str, str] | None:
+    """Find what is missing between the newest backup and the last segment: no backup leads to what follows it.
+
+    Of the last segment's timeline, all are to be there from its first one on; before that, those of any lower one.
+    """
+    end, label = max(backup_ends(archive), default=(0, ""))
+    if not label:
+        return None
+    timeline, per_file, first = int(last[:8], 16), 2**32 // size, (end - 1) // size
+    there: dict[int, set[int]] = {}
+    for name in segments_from(first, archive.wal, per_file):
+        there.setdefault(int(name[:8], 16), set()).add(int(name[8:16], 16) * per_file + int(name[16:], 16))
+    own = there.pop(timeline, set())
+    older = set().union(*(numbers for lower, numbers in there.items() if lower < timeline))
+    begin, stop = min(own, default=first), max(own, default=first)
+    for number in range(first, stop):
+        if number not in (own if number >= begin else older):
+            return {"missing": f"{timeline:08X}{number // per_file:08X}{number % per_file:08X}", "backup": label}
+    return None
+
+
+def backup_ends(archive: Archive) -> Iterator[tuple[int, str]]:
+    """Yield where each backup of a cluster ends in its WAL, and its label; what cannot be read is none."""
+    try:
+        backups = archive.keep(open_directory("backup", archive.home))
+    except OSError:
+        return  # a further repository has none
+    for label in os.listdir(backups):
+        try:
+            directory = open_directory(label, backups)
+        except (OSError, Refused):
+            continue
+        try:
+            high, low = str(read_json("backup.json", directory)["stop_lsn"]).split("/")
+            yield int(high, 16) * 2**32 + int(low, 16), label
+        except (OSError, KeyError, ValueError, Refused):
+            pass  # not finished, or damaged: others tell of that
+        finally:
+            os.close(directory)
+
+
+def segments_from(number: int, wal: int, per_file: int) -> Iterator[str]:
+    """Yield the names of the archived segments with at least this number, of all timelines."""
+    for name, _info in entries_of(wal):
+        if not is_whole(f"{name}00000000") or int(name[8:], 16) < number // per_file:
+            continue
+        directory = open_directory(name, wal)
+        try:
+            files = os.listdir(directory)
+        finally:
+            os.close(directory)
+        for file in files:
+            segment = file[:SEGMENT_NAME]
+            if not is_whole(segment) or file[SEGMENT_NAME:] not in SUFFIXES.values():
+                continue
+            if int(segment[8:16], 16) * per_file + int(segment[16:], 16) >= number:
+                yield segment
+
+
 def check_writable(archive: Archive, data: str, directory: str) -> None:
     """Refuse what a push into this directory would fail at, as far as that can be told without writing."""
     import struct
@@ -1117,6 +1214,23 @@ def check_writable(archive: Archive, data: str, directory: str) -> None:
         )
     for name, rights in ((".", os.W_OK | os.X_OK), (directory, os.W_OK | os.X_OK), (".lock", os.R_OK | os.W_OK)):
         check_access(archive.path, archive.wal, name, rights)
+
+
+def check_not_forked(archive: Archive, data: str, name: str) -> None:
+    """Refuse other content under the name of the file at which archiving stands: no push will ever get past it."""
+    if name.endswith(".partial"):
+        return  # two of that name are kept side by side
+    try:
+        source = Source(f"{data}/pg_wal/{name}")
+        directory = archive.directory_of(name)
+    except FileNotFoundError:
+        return  # archived and removed meanwhile; or nothing of the kind is archived
+    for archived in find(directory, name):
+        fd = open_regular(archived, READ, directory)
+        try:
+            check_equal(source, archived, decompress(fd, archived[len(name) :]))
+        finally:
+            os.close(fd)
 
 
 def check_access(path: str, directory: int, name: str, rights: int, hint: str = REPAIR) -> None:
@@ -1135,6 +1249,10 @@ def judge(facts: dict[str, Any], warning_age: int, critical_age: int) -> tuple[l
             critical.append(f"{found['path']} cannot be written to: {found['problem']}")
         elif found["segments"] < FEW:
             warning.append(f"{found['path']} has room for {found['segments']} segments, expected {FEW}")
+        if found["gap"]:
+            gap = f"{found['gap']['missing']} is missing from {found['path']} after backup {found['gap']['backup']}"
+            hint = "HINT: what was archived after it can be restored once there is a new backup"
+            warning.append(f"{gap}, expected an archive without a gap. {hint}")
     oldest, pg_wal = facts["oldest_waiting"], facts["pg_wal"]
     age = oldest["age"] if oldest else 0
     late = bool(oldest) and age >= min(warning_age, critical_age)
@@ -1142,6 +1260,12 @@ def judge(facts: dict[str, Any], warning_age: int, critical_age: int) -> tuple[l
         limit, place = (critical_age, critical) if age >= critical_age else (warning_age, warning)
         why = f"expected less than {time_text(limit)}. HINT: the server's log says what its archive_command printed"
         place.append(f"{oldest['name']} has been waiting for {time_text(age)}, {why}")
+    if late:
+        place += [
+            f"{found['path']}: wal/.lock is held by {who}"
+            for found in facts["repositories"]
+            for who in found["locked_by"] or ()
+        ]
     soon = late and pg_wal["seconds"] is not None and pg_wal["seconds"] < SOON
     if soon or pg_wal["segments"] < FEW:
         place = critical if soon or pg_wal["segments"] < SCARCE else warning
@@ -1333,9 +1457,9 @@ class Archive:
         try:
             root = self.keep(open_repository(repository))
             self.id = read_id(root)
-            home = self.keep(open_directory(cluster, root))
-            self.system_identifier, self.major = read_identity(home)
-            self.wal = self.keep(make_directory("wal", home) if make else open_directory("wal", home))
+            self.home = self.keep(open_directory(cluster, root))
+            self.system_identifier, self.major, self.segment_size = read_identity(self.home)
+            self.wal = self.keep(make_directory("wal", self.home) if make else open_directory("wal", self.home))
             with os.scandir(self.wal) as entries:
                 next(entries, None)  # a directory that cannot be listed must not pass for one without the file
         except BaseException:
@@ -1370,12 +1494,42 @@ class Archive:
         return f"{self.path}/.of-{self.id}/.."
 
     def lock(self) -> int:
-        """Keep every other push to this archive from publishing, until the descriptor is closed or its holder dies."""
-        import fcntl
+        """Keep every other push to this archive from publishing, until the descriptor is closed or its holder dies.
 
-        fd = open_below(".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self.wal, self.file_mode)
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        return fd
+        Whoever can open the file could hold the lock for as long as he likes, so nobody else can. Another push holds it
+        for moments only.
+        """
+        import fcntl
+        import time
+
+        fd = open_below(".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, self.wal, 0o600)
+        if os.fstat(fd).st_mode & 0o077:
+            os.fchmod(fd, 0o600)
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return fd
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    break
+            time.sleep(LOCK_LOOK_SECONDS)
+        who = " and ".join(self.lock_holders()) or "a process that /proc/locks does not show"
+        os.close(fd)
+        raise Refused(f"found {self.path}/.lock held by {who}, expected that for less than {LOCK_SECONDS} s")
+
+    def lock_holders(self) -> list[str]:
+        """Say which processes hold the lock, from proc(5); a process of another container is not shown there."""
+        try:
+            info = os.stat(".lock", dir_fd=self.wal, follow_symlinks=False)
+        except FileNotFoundError:
+            return []
+        place = f"{os.major(info.st_dev):02x}:{os.minor(info.st_dev):02x}:{info.st_ino}"
+        lines = [line.split() for line in read_whole("/proc/locks").decode().splitlines()]
+        held = [(words[4], words[5]) for words in lines if words[1] == "FLOCK"]
+        here = [pid for pid, at in held if at == place]
+        # overlayfs and btrfs tell stat(2) of another device than they have themselves, and of the same inode
+        return list(map(process_text, here or [pid for pid, at in held if at.rpartition(":")[2] == str(info.st_ino)]))
 
     def check(self, name: str, head: bytes, size: int, beside: str | None = None) -> None:
         """Refuse content that is wrong under this name; `beside` is where the history file of a segment may be."""
@@ -1385,6 +1539,15 @@ class Archive:
             parse_history(name, head)
         elif not head.startswith(b"START WAL LOCATION: "):
             raise Refused(f"{name} begins with {head[:20]!r}, expected 'START WAL LOCATION: '")
+
+
+def process_text(pid: str) -> str:
+    """Say what a process is, and whose."""
+    try:
+        name, owner = read_whole(f"/proc/{pid}/comm").decode(errors="replace").strip(), os.stat(f"/proc/{pid}").st_uid
+    except OSError:
+        return f"process {pid}"
+    return f"process {pid} ({name} of user {owner})"
 
 
 def open_repository(path: str) -> int:
@@ -1403,38 +1566,77 @@ def open_repository(path: str) -> int:
 def read_id(root: int) -> str:
     """Return what tells this repository from all others."""
     marker = read_json("repository.json", root)
-    if marker.get("format") != 1 or not marker.get("id"):
-        raise Refused(f"repository.json has {marker}, expected format 1 and an id")
-    return str(marker["id"])
+    found = marker.get("id")
+    if marker.get("format") != 1 or not isinstance(found, str) or not found:
+        raise Refused(f"repository.json has {shown(marker)}, expected format 1 and an id")
+    return found
 
 
-def read_identity(home: int) -> tuple[int, int]:
-    """Return the system identifier and the major version of the cluster that this directory belongs to."""
+def read_identity(home: int) -> tuple[int, int, int]:
+    """Return system identifier, major version and segment size of the cluster that this directory belongs to."""
     found = read_json("cluster.json", home)
-    identifier, version = str(found.get("system_identifier")), str(found.get("version"))
-    if found.get("format") != 1 or not (identifier.isdigit() and version.isdigit()):
-        raise Refused(f"cluster.json has {found}, expected format 1, system_identifier and version. {REPAIR}")
-    if int(version) // 10000 not in PAGE_MAGIC:
+    identifier, version, size = (found.get(key) for key in ("system_identifier", "version", "wal_segment_size"))
+    if isinstance(version, bool) or isinstance(size, bool):
+        version, size = None, None  # they are numbers, too, to Python
+    if found.get("format") != 1 or not is_identifier(identifier) or not isinstance(version, int):
+        raise Refused(f"cluster.json has {shown(found)}, expected format 1, system_identifier and version. {REPAIR}")
+    if version // 10000 not in PAGE_MAGIC:
         raise Refused(f"cluster.json has version {version}, expected PostgreSQL {min(PAGE_MAGIC)} to {max(PAGE_MAGIC)}")
-    return int(identifier), int(version) // 10000
+    if not isinstance(size, int) or size not in SEGMENT_SIZES:
+        raise Refused(f"cluster.json has wal_segment_size {shown(size)}, expected a possible one. {REPAIR}")
+    return int(str(identifier)), version // 10000, size
+
+
+def is_identifier(value: object) -> bool:
+    """Tell whether this is a system identifier in quotes: the readers of many languages would round the number."""
+    return isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20
+
+
+def shown(value: object) -> str:
+    """Quote what was found, as far as that is of use."""
+    text = ascii(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def read_json(name: str, directory: int) -> dict[str, object]:
     """Read a JSON object. One that is flat and plain, as ours are, does not need json, which takes longer to import."""
-    text = read_small(name, directory).decode().strip()
+    content = read_small(name, directory)
+    try:
+        text = content.decode().strip()
+    except UnicodeDecodeError:
+        text = ""
     plain: dict[str, object] = {}
     for item in text[1:-1].split(","):
         key, _colon, value = (part.strip() for part in item.partition(":"))
-        if not is_plain_string(key) or not (is_plain_string(value) or (value.isascii() and value.isdigit())):
+        number = value.isascii() and value.isdigit() and len(value) <= LONGEST_NUMBER
+        if not is_plain_string(key) or not (is_plain_string(value) or number):
             break
         plain[key[1:-1]] = value[1:-1] if value[0] == '"' else int(value)
     else:
         if text[0] + text[-1] == "{}":
             return plain
+    return parse_json(name, content)
+
+
+def parse_json(name: str, content: bytes) -> dict[str, Any]:
+    """Read a JSON object, or say that it is none, however it was made up."""
     import json
 
-    loaded = json.loads(text)
-    return loaded if isinstance(loaded, dict) else {}
+    def parse_int(digits: str) -> int:
+        if len(digits) > LONGEST_NUMBER:  # the time that int() takes grows with the square of their number
+            raise ValueError(f"a number of {len(digits)} digits")
+        return int(digits)
+
+    try:
+        loaded = json.loads(content.decode(), parse_int=parse_int)
+    except (RecursionError, ValueError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Refused(
+            f"{name} is not a JSON document of ours: {why}. HINT: it was changed by hand, or damaged"
+        ) from None
+    if not isinstance(loaded, dict):
+        raise Refused(f"{name} holds a {type(loaded).__name__}, expected a JSON object")
+    return loaded
 
 
 def is_plain_string(text: str) -> bool:
@@ -1453,6 +1655,7 @@ def open_directory(name: str, parent: int | None = None) -> int:
 
 def make_directory(name: str, parent: int) -> int:
     """Open a directory; make it first, with its parent's mode, when it is not there."""
+    os.umask(0)  # PostgreSQL's would keep the group out
     try:
         os.mkdir(name, os.fstat(parent).st_mode & 0o7777, dir_fd=parent)
     except FileExistsError:
@@ -1560,6 +1763,7 @@ def check_segment(archive: Archive, name: str, head: bytes, size: int, beside: s
     expect(name, "system identifier", identifier, archive.system_identifier)
     if block_size not in BLOCK_SIZES or segment_size not in SEGMENT_SIZES:
         raise Refused(f"{name} has WAL block size {block_size} and segment size {segment_size}, expected possible ones")
+    expect(name, "segment size", segment_size, archive.segment_size)
     expect(name, "size", size, segment_size)
     log_file, segment = int(name[8:16], 16), int(name[16:24], 16)
     expect(name, "segment number", segment, segment % (2**32 // segment_size))
@@ -1595,12 +1799,10 @@ def check_no_clone(name: str, data: str, identifier: int) -> None:
         return
     if b'"source": null' in text:
         return  # the usual case, which does without json
-    import json
-
-    record = json.loads(text)
+    record = parse_json("pgark_restore.json", text)
     if record.get("source") and record.get("system_identifier") == str(identifier):
         raise Refused(
-            f"{name} is of a clone of {record['source']}, expected a cluster with an identity of its own."
+            f"{name} is of a clone of {str(record['source'])[:100]}, expected a cluster with an identity of its own."
             f" HINT: stop the server, and run pitr_restore with state: detached"
         )
 
@@ -1639,10 +1841,15 @@ def read_history(name: str, directory: str | None) -> list[tuple[int, int]]:
 
 
 def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
-    """Return the ancestors with their ends, read as by readTimeLineHistory() in src/backend/access/transam/timeline.c.
+    r"""Return the ancestors with their ends, read as by readTimeLineHistory() in src/backend/access/transam/timeline.c.
+
+    Each ends where the first of those after it does: a restore along a timeline that stops before that began leaves an
+    older one, and names both.
 
     >>> parse_history("00000003.history", b"1 0/3000028 a reason")
     [(1, 50331688)]
+    >>> parse_history("00000003.history", b"1 0/3000028 a reason\n2 0/2000100 another")
+    [(1, 33554688), (2, 33554688)]
     """
     ancestors: list[tuple[int, int]] = []
     for line in content.decode(errors="replace").split("\n"):
@@ -1657,6 +1864,10 @@ def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
     timelines = [timeline for timeline, _end in ancestors] + [int(name[:8], 16)]
     if not ancestors or len(content) >= CHUNK or timelines != sorted(set(timelines)):
         raise Refused(f"{name} lists timelines {timelines[:-1]}, expected ascending ones below its own")
+    first = ancestors[-1][1]
+    for place in range(len(ancestors) - 1, -1, -1):
+        first = min(first, ancestors[place][1])
+        ancestors[place] = ancestors[place][0], first
     return ancestors
 
 
@@ -1891,9 +2102,18 @@ def read_small(name: str, directory: int | None = None, follow: bool = True) -> 
     flags = READ if directory is not None or not follow else os.O_RDONLY | os.O_NONBLOCK
     fd = open_regular(name, flags, directory)
     try:
-        return os.read(fd, CHUNK)
+        content = os.read(fd, CHUNK)
     finally:
         os.close(fd)
+    if len(content) == CHUNK:
+        raise Refused(f"{name} has {CHUNK} bytes or more, expected a small file. HINT: was it put there by hand?")
+    return content
+
+
+def read_whole(path: str) -> bytes:
+    """Return all that is in a file of proc(5), which gives it piece by piece."""
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def replace_small(path: str, content: bytes) -> None:

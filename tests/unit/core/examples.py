@@ -19,6 +19,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog impor
     SegmentFile,
     wal_ranges,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 
 MB = 1024 * 1024
@@ -39,6 +40,7 @@ BACKUP = Backup(
     size=23_000_000,
     stored_size=3_000_000,
     manifest_sha256="ab" * 32,
+    origin=Origin("/var/lib/postgresql/17/main", "/etc/postgresql/17/main", 5432),
 )
 MOMENTS = st.datetimes(
     NOON.replace(year=1970, tzinfo=None), NOON.replace(year=9000, tzinfo=None), timezones=st.just(UTC)
@@ -52,8 +54,9 @@ def minutes(count: float) -> datetime:
 
 def backup(label: str, stop: int, segment: int, **changes: Any) -> Backup:
     """Make a backup that stops some minutes after noon, in the middle of a segment."""
-    middle = Lsn(segment * SIZE + SIZE // 2)
-    return replace(BACKUP, **{"label": label, "stop_time": minutes(stop), "stop_lsn": middle, **changes})
+    begin, middle = Lsn(segment * SIZE + 0x28), Lsn(segment * SIZE + SIZE // 2)
+    stops = {"label": label, "stop_time": minutes(stop), "start_lsn": begin, "stop_lsn": middle}
+    return replace(BACKUP, **{**stops, **changes})
 
 
 def catalog(

@@ -12,15 +12,23 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog impor
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.decision import Decision, Writing
 from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import problems
-from ansible_collections.pgark.postgres.plugins.module_utils._core.search import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Checkpoint, Ended, Point, Summary
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import (
+    Begun,
+    Checkpoint,
+    Ended,
+    Parameters,
+    Point,
+    Tablespace,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walsummary import Summary
 from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Window
 from tests.unit.core.examples import SIZE, minutes
 
-Record = Ended | Point | Checkpoint
+Record = Ended | Point | Checkpoint | Begun | Parameters | Tablespace
 LENGTH = 0x30
 
 
@@ -36,6 +44,11 @@ def commit(segment: float, minute: float, xid: int = 0) -> Ended:
     return Ended(at, at + LENGTH, xid or 700 + int(segment * 10), time)
 
 
+def begin(timeline: int, segment: float, minute: float) -> Begun:
+    """Make the record with which a timeline begins at a place, given in segments, some minutes after noon."""
+    return Begun(lsn(segment), timeline, timeline - 1, minutes(minute).strftime("%Y-%m-%d %H:%M:%S.%f"))
+
+
 def point(segment: float, name: str) -> Point:
     """Make a restore point at a place, given in segments."""
     return Point(lsn(segment), lsn(segment) + LENGTH, name)
@@ -48,15 +61,22 @@ class FakeWal:
     ``looked`` are the numbers of the segments that were looked into, in their order.
     """
 
-    held: Mapping[tuple[int, int], list[Record]]
+    held: dict[tuple[int, int], list[Record]]
     damaged: Mapping[tuple[int, int], str] = field(default_factory=dict)
     looked: list[int] = field(default_factory=list)
 
     def backwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
         for number in range(last, first - 1, -1):
-            self.looked.append(number)
-            place = (stretch.path.timeline_at(number, SIZE), number)
-            yield Seen(number, Summary.of(self.held.get(place, [])), self.damaged.get(place))
+            yield self.seen(stretch, number)
+
+    def forwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+        for number in range(first, last + 1):
+            yield self.seen(stretch, number)
+
+    def seen(self, stretch: Stretch, number: int) -> Seen:
+        self.looked.append(number)
+        place = (stretch.path.timeline_at(number, SIZE), number)
+        return Seen(number, Summary.of(self.held.get(place, [])), self.damaged.get(place))
 
     def records(self, stretch: Stretch, number: int) -> list[Record]:
         return self.held.get((stretch.path.timeline_at(number, SIZE), number), [])
@@ -86,7 +106,7 @@ def steady(subject: Catalog, offset: float = 0.25) -> FakeWal:
 
 def windows(subject: Catalog, wal: FakeWal | None = None, server: Writing | None = None) -> list[Window]:
     """Give all windows of a catalog."""
-    return Decision(subject, wal or steady(subject), server).windows(problems(subject))
+    return Decision(subject, wal or steady(subject), server).windows(problems(subject), minutes(5000))
 
 
 def choose(
@@ -97,7 +117,7 @@ def choose(
     server: Writing | None = None,
 ) -> Choice:
     """Choose how a target is reached."""
-    return Decision(subject, wal or steady(subject), server).choice(target, label, subject.arrivals)
+    return Decision(subject, wal or steady(subject), server).choice(target, label)
 
 
 def labels(found: Iterable[Window]) -> list[list[str]]:

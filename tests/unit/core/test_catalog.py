@@ -4,45 +4,64 @@
 """What a repository holds: documents that survive a round trip, and WAL joined into unbroken runs."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Identity, wal_ranges
+from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
 
-lsns = st.builds(Lsn, st.integers(0, (1 << 64) - 1))
+names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", fullmatch=True)
+identifiers = st.integers(1, (1 << 64) - 1).map(str)
+paths = st.text(st.characters(exclude_characters="/\0", codec="utf-8")).map(lambda name: f"/srv/{name.strip('.')}")
+kept = st.builds(
+    KeptFile,
+    path=paths,
+    kind=st.sampled_from(["file", "link", "directory"]),
+    owner=st.sampled_from(["postgres", "DOMAIN\\\\db admin", "1001"]),
+    group=st.just("ssl-cert"),
+    mode=st.sampled_from(["0640", "0755"]),
+    target=st.none() | paths,
+    stored=st.none() | st.just("config/0003"),
+    sha256=st.none() | st.just("ab" * 32),
+)
 backups = st.builds(
     Backup,
-    label=st.text(),
+    label=names,
     type=st.sampled_from(["full", "incremental"]),
-    system_identifier=st.integers(0).map(str),
+    system_identifier=identifiers,
     version=st.integers(130000, 189999),
     timeline=st.integers(1, 0xFFFFFFFF),
-    start_lsn=lsns,
-    stop_lsn=lsns,
+    start_lsn=st.builds(Lsn, st.integers((1 << 63) - (1 << 40), 1 << 63)),
+    stop_lsn=st.builds(Lsn, st.integers((1 << 63) + 1, (1 << 63) + (1 << 40))),
     start_time=MOMENTS,
     stop_time=MOMENTS,
     compression=st.sampled_from(["none", "zstd"]),
-    size=st.integers(0),
-    stored_size=st.integers(0),
-    manifest_sha256=st.text("0123456789abcdef"),
-    tablespaces=st.dictionaries(st.text("0123456789"), st.text()),
-    parent=st.none() | st.text(),
+    size=st.integers(0, (1 << 63) - 1),
+    stored_size=st.integers(0, (1 << 63) - 1),
+    manifest_sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
+    tablespaces=st.dictionaries(st.integers(1, (1 << 32) - 1).map(str), paths),
+    parent=st.none() | names,
+    origin=st.builds(Origin, paths, paths, st.integers(1, 65535)),
+    configuration=st.lists(kept, max_size=3).map(tuple),
 )
+KEPT = asdict(KeptFile("/etc/x", "file", "postgres", "postgres", "0640", None, "config/0001", "ab" * 32))
 
 
 @given(backups)
 def test_a_backup_survives_its_document(subject: Backup) -> None:
-    assert Backup.from_document(json.loads(json.dumps(subject.as_document()))) == subject
+    assert Backup.from_document(json.loads(json.dumps(subject.sealed()))) == subject
 
 
-@given(st.builds(Identity, st.integers(0).map(str), st.integers(130000, 189999), st.sampled_from([MB, SIZE])))
+@given(st.builds(Identity, identifiers, st.integers(130000, 189999), st.sampled_from([MB, SIZE])))
 def test_an_identity_survives_its_document(subject: Identity) -> None:
     assert Identity.from_document(json.loads(json.dumps(subject.as_document()))) == subject
 
@@ -61,7 +80,7 @@ def test_a_document_is_readable_by_people() -> None:
     assert IDENTITY.major == 17
 
 
-@pytest.mark.parametrize("given_format", [2, "1", None])
+@pytest.mark.parametrize("given_format", [2, "1", None, True, 1.0])
 def test_a_document_of_another_format_is_refused(given_format: object) -> None:
     with pytest.raises(InvalidValue, match=rf"backup.json has format {given_format!r}, expected 1\nHINT: "):
         Backup.from_document({**BACKUP.as_document(), "format": given_format})
@@ -70,7 +89,7 @@ def test_a_document_of_another_format_is_refused(given_format: object) -> None:
 
 
 def test_what_a_document_has_on_top_is_no_error() -> None:
-    assert Backup.from_document({**BACKUP.as_document(), "comment": "x"}) == BACKUP
+    assert Backup.from_document(seal({**BACKUP.as_document(), "comment": "x"})) == BACKUP
 
 
 def slow_ranges(numbers: dict[tuple[int, int], int]) -> list[tuple[int, int, int, int]]:
@@ -150,10 +169,80 @@ def test_a_timeline_without_its_history_is_refused_with_those_that_have_one() ->
         subject.path_to(3)
 
 
-@pytest.mark.parametrize("missing", ["label", "stop_lsn", "stop_time", "tablespaces"])
+def test_tablespaces_that_lie_in_the_data_directory_are_told_from_those_outside() -> None:
+    subject = replace(BACKUP, tablespaces={"16384": "/ts", "16385": "pg_tblspc/16385"})
+    assert (subject.outside, subject.in_place) == ({"16384": "/ts"}, ("16385",))
+    assert Backup.from_document(subject.sealed()) == subject
+
+
+@pytest.mark.parametrize("missing", ["label", "stop_lsn", "stop_time", "manifest_sha256"])
 def test_a_damaged_description_is_named(missing: str) -> None:
     document = {name: value for name, value in BACKUP.as_document().items() if name != missing}
-    with pytest.raises(InvalidValue, match=rf"backup.json cannot be read: KeyError\('{missing}'\)\nHINT: "):
-        Backup.from_document(document)
-    with pytest.raises(InvalidValue, match=r"cluster.json cannot be read: KeyError\('version'\)\nHINT: "):
+    with pytest.raises(InvalidValue, match=rf"backup.json has no {missing}, expected one\nHINT: "):
+        Backup.from_document(seal(document))
+    with pytest.raises(InvalidValue, match=r"cluster.json has no version, expected one\nHINT: "):
         Identity.from_document({"format": 1, "system_identifier": "73", "wal_segment_size": SIZE})
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"label": "../x"}, "a name fit for a directory"),
+        ({"label": 5}, "a name fit for a directory"),
+        ({"parent": "../x"}, "a name fit for a directory"),
+        ({"type": "half"}, "one of full, incremental"),
+        ({"compression": ["none"]}, "one of none, zstd, lz4, gzip"),
+        ({"system_identifier": 7301234567890123456}, "a system identifier in quotes"),
+        ({"version": "170000"}, "a whole number from 100000 to 999999"),
+        ({"timeline": True}, "a whole number from 1 to 4294967295"),
+        ({"timeline": None}, "a whole number from 1 to 4294967295"),
+        ({"timeline": 10**30}, "a whole number from 1 to 4294967295"),
+        ({"timeline": 1.0}, "a whole number from 1 to 4294967295"),
+        ({"size": -5}, "a whole number from 0 to 9223372036854775807"),
+        ({"size": "9"}, "a whole number from 0 to 9223372036854775807"),
+        ({"stored_size": float("inf")}, "a whole number from 0 to 9223372036854775807"),
+        ({"start_lsn": "nowhere"}, "an LSN such as 0/3000028"),
+        ({"stop_lsn": 5}, "a text of at most 4096 characters"),
+        ({"stop_time": 5}, "a text of at most 4096 characters"),
+        ({"stop_time": "yesterday"}, "a time such as 2026-11-21T01:15:00.000000Z"),
+        ({"manifest_sha256": None}, "64 hexadecimal digits"),
+        ({"manifest_sha256": "../../../etc/passwd"}, "64 hexadecimal digits"),
+        ({"tablespaces": []}, "an object"),
+        ({"tablespaces": {"../../x": "/srv/q"}}, "the oid of a tablespace"),
+        ({"tablespaces": {"1": 5}}, "a text of at most 4096 characters"),
+        ({"tablespaces": {"1": "srv"}}, "an absolute path without '..'"),
+        ({"tablespaces": {"1": "pg_tblspc/2"}}, "an absolute path without '..'"),
+        ({"tablespaces": {"../x": "pg_tblspc/../x"}}, "the oid of a tablespace"),
+        ({"tablespaces": {"1": "/srv/../etc"}}, "an absolute path without '..'"),
+        ({"tablespaces": {"1": "/srv/\0"}}, "a text of at most 4096 characters"),
+        ({"tablespaces": {"1": "/srv/\ud800"}}, "a text of at most 4096 characters"),
+        ({"origin": None}, "an object"),
+        ({"origin": {"data_directory": "/d", "config_directory": "/c", "port": 0}}, "a whole number from 1 to 65535"),
+        ({"configuration": [{"path": "/etc/x"}]}, "another one: an object that has no kind, expected one"),
+        ({"configuration": [{**KEPT, "path": "/etc/../x"}]}, "an absolute path without '..'"),
+        ({"configuration": [{**KEPT, "mode": "4755x"}]}, "a mode of four octal digits"),
+        ({"configuration": [{**KEPT, "stored": "../../x"}]}, "a file of the backup such as config/0001"),
+        ({"start_lsn": "0/3000158"}, "the second shortly behind the first"),
+        ({"start_lsn": "0/0", "stop_lsn": "FFFFFFFF/FFFFFFFF"}, "the second shortly behind the first"),
+    ],
+    ids=str,
+)
+def test_what_a_description_may_not_say_is_named_with_what_was_expected(change: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InvalidValue, match=rf"^backup.json has {next(iter(change))} .*{expected}\nHINT: "):
+        Backup.from_document(seal({**BACKUP.as_document(), **change}))
+
+
+@pytest.mark.parametrize(
+    "change", [{"stop_time": "2026-11-21T12:00:00.000000Z"}, {"stop_lsn": "0/3000160"}, {"comment": "x"}]
+)
+def test_what_was_changed_since_it_was_written_is_not_believed(change: dict[str, str]) -> None:
+    with pytest.raises(InvalidValue, match=r"^backup.json was changed: its SHA-256 is [0-9a-f]{64}, it says '"):
+        Backup.from_document({**BACKUP.sealed(), **change})
+    with pytest.raises(InvalidValue, match=r"^backup.json has no checksum\nHINT: "):
+        Backup.from_document({**BACKUP.as_document(), **change})
+
+
+@pytest.mark.parametrize("size", [0, 1, MB + 1, 2 * 1024 * MB, "16MB", None, 1e400])
+def test_a_segment_size_is_one_that_initdb_knows(size: object) -> None:
+    with pytest.raises(InvalidValue, match=r"^cluster.json has wal_segment_size .*, expected one of 1048576, "):
+        Identity.from_document({**IDENTITY.as_document(), "wal_segment_size": size})

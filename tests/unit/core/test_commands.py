@@ -7,14 +7,17 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import (
+    Push,
     archiving_program,
     check_jobs,
     get_command,
+    parse_push,
     push_command,
     quote_word,
 )
@@ -99,6 +102,26 @@ def test_nothing_but_the_program_itself_can_end_a_recovery(tmp_path: Path, said:
     assert subprocess.run(["/bin/sh", "-c", command], check=False, capture_output=True).returncode == 127
 
 
+@pytest.mark.parametrize(
+    ("said", "understood"), [("exit 0", 0), ("exit 1", 1), ("exit 200", 200), ("kill -TERM $$", 143)]
+)
+def test_a_program_that_cannot_be_started_is_a_failure_that_postgresql_counts(
+    tmp_path: Path, said: str, understood: int
+) -> None:
+    """On a status above 125 it ends its archiver, and pg_stat_archiver shows nothing."""
+    program = tmp_path / "pgark-wal"
+    program.write_text(f"#!/bin/sh\n{said}\n")
+    program.chmod(0o755)
+    command = expand(push_command(str(program), ["/srv"], "main", "none", 2), f="x", p="y")
+    assert subprocess.run(["/bin/sh", "-c", command], check=False).returncode == understood
+    program.write_text("#!/nowhere/python3\n")
+    damages: list[Callable[[], object]] = [lambda: None, lambda: program.chmod(0o644), program.unlink]
+    for damage in damages:
+        damage()
+        done = subprocess.run(["/bin/sh", "-c", command], check=False, capture_output=True)
+        assert (done.returncode, b"pgark-wal" in done.stderr) == (1, True), "the shell says why, in the server's log"
+
+
 @pytest.mark.parametrize("word", ["a\nb", "\x00", "a\tb", "\x1b[0m", "\udcff"])
 def test_a_word_with_control_characters_goes_into_no_command(word: str) -> None:
     with pytest.raises(InvalidValue, match="has control characters"):
@@ -108,9 +131,13 @@ def test_a_word_with_control_characters_goes_into_no_command(word: str) -> None:
 
 
 @pytest.mark.parametrize("path", HOSTILE_PATHS)
-def test_the_program_is_found_in_its_own_command(path: str) -> None:
+@pytest.mark.parametrize("earlier", [False, True])
+def test_the_program_is_found_in_its_own_command(path: str, earlier: bool) -> None:
     program = f"{path}/pgark-wal"
     command = push_command(program, ["/first", path], "main", "auto", 2)
+    if earlier:  # as versions before this one wrote it
+        command = command.replace("|| { ", "|| exec ").partition("; case $?")[0]
+    assert parse_push(command) == Push(program, ("/first", path), "main")
     assert archiving_program(command, path, "main") == archiving_program(command, "/first", "main") == program
 
 

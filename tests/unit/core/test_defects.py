@@ -15,6 +15,8 @@ from tests.unit.core.replay import commit, wal_of, windows
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
 from tests.unit.core.test_windows import BACKUPS
 
+NEW_BACKUP = "what was archived after that can be restored once there is a new backup: run base_backup.yml"
+
 
 def named(subject: Catalog) -> list[dict[str, str]]:
     return [asdict(defect) for defect in defects(subject, problems(subject), [])]
@@ -29,16 +31,26 @@ def test_nothing_is_wrong_with_a_whole_archive() -> None:
 @pytest.mark.parametrize(
     ("gone", "subject", "text"),
     [
-        ([8], "000000010000000000000008", "segment 000000010000000000000008 is missing from the archive"),
+        (
+            [8],
+            "000000010000000000000008",
+            f"segment 000000010000000000000008 is missing from the archive; {NEW_BACKUP}",
+        ),
         (
             [7, 8, 9],
             "000000010000000000000007",
-            "3 segments from 000000010000000000000007 to 000000010000000000000009 are missing from the archive",
+            "3 segments from 000000010000000000000007 to 000000010000000000000009 are missing from the archive; "
+            + NEW_BACKUP,
         ),
     ],
 )
 def test_a_gap_is_named_with_its_length(gone: list[int], subject: str, text: str) -> None:
     assert named(catalog([MONDAY], without(*gone))) == [{"kind": "gap", "subject": subject, "text": text}]
+
+
+def test_a_gap_before_a_later_backup_asks_for_none() -> None:
+    gap, *_others = named(catalog([MONDAY, TUESDAY], without(4)))
+    assert gap["text"] == "segment 000000010000000000000004 is missing from the archive"
 
 
 @pytest.mark.parametrize("gone", [[1], [2], [11, 12]])
@@ -98,6 +110,28 @@ def test_a_backup_that_was_never_finished_is_named() -> None:
     ]
 
 
+def test_what_cannot_be_believed_is_named_with_the_reason() -> None:
+    thursday = backup("thursday", 190, 9, timeline=2)
+    subject = replace(
+        catalog([MONDAY, thursday], FORKED), broken={"friday": "it is empty"}, broken_histories={2: "it is a FIFO"}
+    )
+    assert named(subject) == [
+        {
+            "kind": "history",
+            "subject": "00000002.history",
+            "text": "the history file 00000002.history cannot be used (it is a FIFO), so the 4 segments of timeline 2 "
+            "are of no use",
+        },
+        {"kind": "broken", "subject": "friday", "text": "backup 'friday' is broken: it is empty"},
+        {
+            "kind": "history",
+            "subject": "thursday",
+            "text": "backup 'thursday' is of timeline 2, whose history file cannot be used",
+        },
+    ]
+    assert subject.latest_timeline == 2, "one whose history cannot be read is not taken for one that never was"
+
+
 def chain(*links: tuple[str, str | None]) -> Catalog:
     return catalog([backup(label, 30, 3, parent=parent) for label, parent in links], WHOLE)
 
@@ -120,6 +154,14 @@ def chain(*links: tuple[str, str | None]) -> Catalog:
             {
                 "a": "base.tar of backup 'a' is missing",
                 "b": "backup 'b' needs 'a', which cannot be used: base.tar of backup 'a' is missing",
+            },
+        ),
+        (
+            replace(chain(("b", "a"), ("c", "b")), broken={"a": "it is empty"}),
+            {
+                "a": "backup 'a' is broken: it is empty",
+                "b": "backup 'b' needs 'a', which cannot be used: backup 'a' is broken: it is empty",
+                "c": "backup 'c' needs 'a', which cannot be used: backup 'a' is broken: it is empty",
             },
         ),
     ],

@@ -12,6 +12,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.distribution 
     debian_cluster,
     only,
     parse_os_release,
+    remembered,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
@@ -66,12 +67,33 @@ def test_each_cluster_of_a_host_is_listed_once() -> None:
     assert found[1] == MAIN
 
 
+def test_what_somebody_has_moved_away_on_debian_is_no_cluster() -> None:
+    assert candidates([MAIN], ["/var/lib/postgresql/17/main.away", "/var/lib/postgresql/16/main"]) == [MAIN]
+    assert len(candidates([MAIN], ["/var/lib/pgsql/16/data"])) == 2
+    assert candidates([], ["/var/lib/postgresql/17/main"]) == [cluster_in("/var/lib/postgresql/17/main")]
+
+
 def test_what_a_restore_left_is_no_cluster() -> None:
     places = [f"/var/lib/postgresql/17/main.{end}" for end in ("restore", "before-20261121T011500Z")]
     assert candidates([MAIN], places) == [MAIN]
     assert candidates([], ["/var/lib/postgresql/17/main.restored"]) == [
         cluster_in("/var/lib/postgresql/17/main.restored")
     ]
+
+
+@pytest.mark.parametrize(
+    ("places", "packaged", "service"),
+    [
+        (("/var/lib/postgresql/17/main", "/etc/postgresql/17/main"), True, "postgresql@17-main"),
+        (("/srv/db", "/etc/postgresql/17/main"), True, "postgresql@17-main"),
+        (("/srv/db", "/etc/postgresql/17/main"), False, ""),
+        (("/var/lib/pgsql/17/data", "/var/lib/pgsql/17/data"), False, "postgresql-17"),
+        (("/srv/db", "/srv/conf"), True, ""),
+    ],
+)
+def test_a_lost_cluster_is_where_its_backup_says(places: tuple[str, str], packaged: bool, service: str) -> None:
+    found = remembered(*places, packaged)
+    assert (found.data_directory, found.config_directory, found.service) == (*places, service)
 
 
 def test_nothing_is_guessed() -> None:

@@ -18,8 +18,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Ls
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import MB
 
-FILE = {"Path": "base/1/1259", "Size": 8192, "Checksum-Algorithm": "SHA256", "Checksum": "aa"}
-ENCODED = {"Encoded-Path": "62ff2f61", "Size": 3, "Checksum-Algorithm": "SHA256", "Checksum": "bb"}
+FILE = {"Path": "base/1/1259", "Size": 8192, "Checksum-Algorithm": "SHA256", "Checksum": "aa" * 32}
+ENCODED = {"Encoded-Path": "62ff2f61", "Size": 3, "Checksum-Algorithm": "SHA256", "Checksum": "bb" * 32}
 RANGE = {"Timeline": 1, "Start-LSN": "0/2000028", "End-LSN": "0/2000100"}
 
 
@@ -28,8 +28,8 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def test_files_and_wal_are_read() -> None:
-    manifest = Manifest.parse(json.dumps(document()))
-    assert manifest.files == {"base/1/1259": FileEntry(8192, "aa"), "b\udcff/a": FileEntry(3, "bb")}
+    manifest = Manifest.parse(json.dumps(document()).encode())
+    assert manifest.files == {"base/1/1259": FileEntry(8192, "aa" * 32), "b\udcff/a": FileEntry(3, "bb" * 32)}
     assert manifest.wal == (WalNeed(1, Lsn(0x2000028), Lsn(0x2000100)),)
     assert manifest.size == 8195
 
@@ -51,17 +51,27 @@ def test_files_and_wal_are_read() -> None:
         json.dumps(document(Files=[{"Path": "x", "Size": 1}])),
         json.dumps(document(Files=[{**ENCODED, "Encoded-Path": "zz"}])),
         json.dumps(document(Files=["base/1/1259"])),
+        json.dumps(document(Files=[{**FILE, "Size": -1}])),
+        json.dumps(document(Files=[{**FILE, "Size": True}])),
+        json.dumps(document(Files=[{**FILE, "Path": 5}])),
+        json.dumps(document(Files=[{**FILE, "Path": "a\0b"}])),
+        json.dumps(document(Files=[{**FILE, "Checksum": None}])),
+        json.dumps(document(**{"WAL-Ranges": [{**RANGE, "Timeline": "1"}]})),
+        json.dumps(document(**{"WAL-Ranges": [{**RANGE, "Timeline": 0}]})),
+        json.dumps(document(**{"WAL-Ranges": [{**RANGE, "End-LSN": "0/1"}]})),
+        json.dumps(document(**{"WAL-Ranges": [{**RANGE, "End-LSN": "FFFFFFFF/FFFFFFFF"}]})),
+        json.dumps(document(**{"WAL-Ranges": [RANGE, 5]})),
         json.dumps(document())[:-20],
     ],
 )
 def test_a_damaged_manifest_is_refused(text: str) -> None:
-    with pytest.raises(InvalidValue, match="the backup manifest cannot be read"):
-        Manifest.parse(text)
+    with pytest.raises(InvalidValue, match=r"the backup manifest (cannot be read|is not a JSON|holds a)"):
+        Manifest.parse(text.encode())
 
 
 def test_a_checksum_that_is_too_weak_is_named() -> None:
     with pytest.raises(InvalidValue, match="'base/1/1259' has a CRC32C checksum, expected SHA256"):
-        Manifest.parse(json.dumps(document(Files=[{**FILE, "Checksum-Algorithm": "CRC32C"}])))
+        Manifest.parse(json.dumps(document(Files=[{**FILE, "Checksum-Algorithm": "CRC32C"}])).encode())
 
 
 @pytest.mark.parametrize(

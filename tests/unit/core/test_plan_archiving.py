@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import AlterSystem, ReloadServer
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     check_changeable,
     check_command_length,
     check_in_force,
+    ends_archiving,
     plan_archiving,
     restart_reasons,
     unverified_reason,
@@ -20,9 +22,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_disabled,
     wanted_when_enabled,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import FileEntry, Setting, changes
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import Change, FileEntry, Setting, changes
+from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import Kept
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 
+PUSH = push_command("/opt/pgark-wal", ["/srv/pgark"], "db1", "none", 2)
 AUTO, CONF = "/data/postgresql.auto.conf", "/etc/pg/conf.d/wal.conf"
 COMMAND = "pgark-wal push"
 FRESH = (
@@ -123,7 +127,11 @@ LOWERED = {"max_wal_senders": None, "wal_level": None}
         ({}, {}, RESET),
         ({}, ARCHIVING, RESET),
         ({"archive_mode": "off"}, ARCHIVING, RESET),
-        ({"archive_mode": "yes", "archive_command": "cp"}, ARCHIVING, {**RESET, "archive_mode": "off"}),
+        # somebody else's archiving comes back, and nothing else may keep WAL for an archive that nobody has set up
+        ({"archive_mode": "yes", "archive_command": "cp"}, ARCHIVING, RESET),
+        ({"archive_mode": "yes", "archive_library": "basic_archive"}, ARCHIVING, RESET),
+        ({"archive_mode": "yes", "archive_command": " "}, ARCHIVING, {**RESET, "archive_mode": "off"}),
+        ({"archive_mode": "yes", "archive_command": PUSH}, {}, {**RESET, "archive_mode": "off"}),
         ({"archive_mode": "always"}, {}, {**RESET, "archive_mode": "off"}),
         # what was raised is lowered when it is certain that it was raised for archiving
         (TOO_LOW, RAISED, {**RESET, **LOWERED}),
@@ -141,6 +149,29 @@ def test_disabling_undoes_what_enabling_did(
     by_hand: dict[str, str], automatic: dict[str, str], wanted: dict[str, str | None]
 ) -> None:
     assert wanted_when_disabled(configured(by_hand, automatic), {}, in_use=False) == wanted
+
+
+def test_what_was_replaced_is_put_back_as_it_stood() -> None:
+    theirs = configured({"archive_mode": "on"}, {"archive_command": "barman-wal-archive %p", "archive_timeout": "300"})
+    kept = Kept.of(theirs)
+    current = configured({"archive_mode": "on"}, {"archive_command": PUSH, "archive_timeout": "60"})
+    wanted = wanted_when_disabled(current, {}, in_use=False, kept=kept)
+    assert wanted == {**RESET, "archive_command": "barman-wal-archive %p", "archive_timeout": "300"}
+    assert changes(theirs, wanted) == (), "nothing is left to do then"
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed", "expected"),
+    [
+        ({"archive_mode": "on", "archive_command": PUSH}, "archive_command", True),
+        ({"archive_mode": "always", "archive_library": "basic_archive"}, "archive_library", True),
+        ({"archive_mode": "on", "archive_command": PUSH}, "archive_timeout", False),
+        ({"archive_mode": "on"}, "archive_mode", False),
+        ({"archive_mode": "off", "archive_command": PUSH}, "archive_command", False),
+    ],
+)
+def test_what_waits_is_archived_before_archiving_ends(settings: dict[str, str], changed: str, expected: bool) -> None:
+    assert ends_archiving(configured(settings), [Change(changed, "", None, False)]) is expected
 
 
 def test_disabling_waits_for_the_restart_that_lowers() -> None:

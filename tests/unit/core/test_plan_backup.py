@@ -5,6 +5,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
     BackupRequest,
+    CompressWal,
     CopyConfiguration,
     ProveArchiving,
     PublishBackup,
@@ -48,12 +50,18 @@ def test_a_backup_is_hidden_until_it_is_verified() -> None:
         RemoveLeftover("/srv/pgark/main/backup/.x.partial"),
         ProveArchiving(60),
         TakeBaseBackup(partial, "20261121T131500Z-full", "zstd", "fast"),
-        VerifyBackup(partial, "20261121T131500Z-full", "full", "zstd", 60),
+        CompressWal(partial, "zstd"),
         CopyConfiguration(partial),
+        VerifyBackup(partial, "20261121T131500Z-full", "full", "zstd", 60),
         PublishBackup(partial, "/srv/pgark/main/backup/20261121T131500Z-full"),
     )
     assert found.before == {"backups": ["old", "new"]}
     assert found.after == {"backups": ["old", "new", "20261121T131500Z-full"]}
+
+
+def test_what_is_not_to_be_compressed_is_not() -> None:
+    found = plan(replace(REQUEST, compression="none"))
+    assert not [step for step in found.steps if isinstance(step, CompressWal)]
 
 
 @pytest.mark.parametrize(
@@ -116,3 +124,27 @@ def test_a_backup_is_refused_with_the_reasons_when_archiving_does_not_work() -> 
 def test_a_hostile_label_is_refused_before_anything_is_done(label: str) -> None:
     with pytest.raises(InvalidValue, match=r"backup label .* cannot be used"):
         plan(replace(REQUEST, label=label))
+
+
+@pytest.mark.parametrize(
+    ("held", "why"),
+    [
+        ({"broken": {"21-11-2026": "its backup.json is empty"}}, "its backup.json is empty"),
+        ({"incomplete": {"21-11-2026": ["backup.json"]}}, "it was not finished"),
+        ({"incomplete": {"new": ["base.tar"]}}, "its files were removed"),
+    ],
+)
+def test_a_label_is_taken_also_by_what_cannot_be_used(held: dict[str, Any], why: str) -> None:
+    [(label, _why)] = [item for things in held.values() for item in things.items()]
+    with pytest.raises(Error, match=rf"there is a backup '{label}' already.*{why}.*\nHINT: choose another label"):
+        plan(replace(REQUEST, label=label), replace(YOUNGEST_LAST, **held))
+
+
+def test_a_backup_that_cannot_be_used_makes_no_other_one_unnecessary() -> None:
+    held = replace(YOUNGEST_LAST, incomplete={"new": ["base.tar"]})
+    assert plan(replace(REQUEST, max_age=timedelta(minutes=30)), held).changed
+
+
+def test_a_default_label_gives_way_to_one_that_cannot_be_used() -> None:
+    held = replace(YOUNGEST_LAST, broken={"20261121T131500Z-full": "it is empty"})
+    assert plan(held=held).after["backups"][-1] == "20261121T131500Z-full.2"

@@ -12,6 +12,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     Place,
     RestoreRecord,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import MakeDirectory, Plan, SetAccess
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
     CheckConfiguration,
@@ -22,10 +23,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone im
     check_source,
     clone_settings,
     placed,
+    settings_in_place,
     socket_settings,
-    with_check,
+    with_checks,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import FinishStaging
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
+    FinishStaging,
+    RestoreConfiguration,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from tests.unit.core import examples
@@ -98,13 +103,21 @@ def test_a_cluster_is_restored_in_place_as_ever() -> None:
         check_clone_directory(directory("cluster", "73"), IDENTITY, None, force=False)
 
 
-def test_options_that_do_not_go_together_are_refused() -> None:
-    check_source("db1", "copy", {"port"})
-    check_source(None, "db1", ())
+def test_a_cluster_is_no_clone_of_itself() -> None:
+    check_source("db1", "copy")
+    check_source(None, "db1")
     with pytest.raises(InvalidValue, match="source_cluster is 'db1', which is the cluster itself"):
-        check_source("db1", "db1", ())
-    with pytest.raises(InvalidValue, match=r"settings are given \(port, ssl\) without source_cluster"):
-        check_source(None, "db1", {"ssl", "port"})
+        check_source("db1", "db1")
+
+
+def test_in_place_a_cluster_gets_what_this_machine_needs() -> None:
+    wanted = {"shared_buffers": "1GB", "shared_preload_libraries": ""}
+    assert settings_in_place(wanted) == wanted
+    with pytest.raises(InvalidValue, match="names archive_mode, which a cluster that is restored in place has from"):
+        settings_in_place({"Archive_Mode": "off"})
+    for refused in (settings_in_place, lambda extra: clone_settings(17, extra, None)):
+        with pytest.raises(InvalidValue, match="names recovery_target_time, which a restore itself writes"):
+            refused({"recovery_target_time": "now"})
 
 
 KEPT = {
@@ -115,6 +128,7 @@ KEPT = {
     "synchronous_standby_names": "",
     "max_logical_replication_workers": "0",
 }
+OWN = {"external_pid_file": "", "log_directory": "log"}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +136,8 @@ KEPT = {
     [
         (14, None, KEPT),
         (15, None, {**KEPT, "archive_library": ""}),
-        (17, {"port": "5433"}, {**KEPT, "archive_library": "", "external_pid_file": "", "port": "5433"}),
+        (17, {"port": "5433"}, {**KEPT, "archive_library": "", **OWN, "port": "5433"}),
+        (14, {"port": "5433"}, {**KEPT, **OWN, "stats_temp_directory": "pg_stat_tmp", "port": "5433"}),
     ],
 )
 def test_a_clone_reaches_for_nothing_of_its_source(
@@ -185,9 +200,9 @@ def test_a_server_is_put_where_the_modules_look_for_it(directory: str | None, wr
             {**BACKUP.tablespaces, "16384": f"/new/fast.restored-{STAMPED}"},
         ),
         (
-            {"16384": f"/new/fast/data.restored-{STAMPED}"},
+            {"16384": f"/new/fast/pgark-{STAMPED}-1f2e3d4c"},
             {"/srv/fast": "/new/fast"},
-            {**BACKUP.tablespaces, "16384": f"/new/fast/data.restored-{STAMPED}"},
+            {**BACKUP.tablespaces, "16384": f"/new/fast/pgark-{STAMPED}-1f2e3d4c"},
         ),
         ({"999": "/here/dropped"}, {}, dict(BACKUP.tablespaces)),
     ],
@@ -195,7 +210,7 @@ def test_a_server_is_put_where_the_modules_look_for_it(directory: str | None, wr
 def test_a_tablespace_goes_where_it_is_mapped_to_or_where_it_is(
     present: dict[str, str], mapping: dict[str, str], expected: dict[str, str]
 ) -> None:
-    paths, new = placed(BACKUP, {oid: Place(path, True) for oid, path in present.items()}, mapping)
+    paths, new = placed(BACKUP, {oid: Place(path) for oid, path in present.items()}, mapping)
     assert paths == expected
     assert new == {oid for oid, path in paths.items() if path in {target.rstrip("/") for target in mapping.values()}}
 
@@ -223,7 +238,7 @@ def test_a_mapping_for_a_backup_without_tablespaces_is_refused() -> None:
 
 
 def settled(**paths: str) -> DataDirectory:
-    places = {oid: Place(path, True) for oid, path in {**BACKUP.tablespaces, **paths}.items()}
+    places = {oid: Place(path) for oid, path in {**BACKUP.tablespaces, **paths}.items()}
     return replace(directory("missing"), tablespaces=places)
 
 
@@ -231,6 +246,20 @@ def test_all_places_that_cannot_be_made_are_named() -> None:
     check_places(settled(), BACKUP, [])
     with pytest.raises(Error, match=rf"is there: /new/fast \(for /srv/fast\), /srv/slow.restored-{STAMPED}\nHINT: map"):
         check_places(settled(**{"16384": "/new/fast"}), BACKUP, ["16385", "16384"])
+
+
+def test_what_lies_in_an_old_place_would_be_removed_with_it() -> None:
+    """Nothing goes into the place of a tablespace; where nothing can be made beside one, it is said what to do."""
+    with pytest.raises(Error, match=r"/new/fast, into which a tablespace is to go, is the place of"):
+        check_places(settled(**{"16384": "/new/fast"}), BACKUP, [], holding=["16384"])
+    confined = {oid: replace(place, confined=True) for oid, place in settled().tablespaces.items()}
+    message = r"above /srv/fast cannot be written.*\nHINT: have root make /srv/fast.restored .*-o OWNER /srv/fast"
+    with pytest.raises(Error, match=message):
+        check_places(replace(settled(), tablespaces=confined), BACKUP, ["16384"], present=["16384"])
+    with pytest.raises(Error, match="there is no place here"):
+        check_places(replace(settled(), tablespaces=confined), BACKUP, ["16384"])
+    with pytest.raises(Error, match="above /fast/wal cannot be written"):
+        check_places(replace(settled(), wal=Place("/fast/wal", confined=True)), BACKUP, [])
 
 
 @pytest.mark.parametrize("path", [PATH, f"{PATH}/space"])
@@ -263,6 +292,10 @@ def test_a_configuration_that_leads_elsewhere_is_refused() -> None:
 def test_the_configuration_is_checked_before_a_staging_is_complete_and_before_a_switch() -> None:
     first, last = MakeDirectory("/a", 0o700), SetAccess("/a", 0o700)
     finish = FinishStaging(f"{PATH}.restore", RECORD, None)
-    assert with_check(Plan((first, finish)), CHECK).steps == (first, CHECK, finish)
-    assert with_check(Plan((first, last)), CHECK).steps == (CHECK, first, last)
+    assert with_checks(Plan((first, finish)), CHECK).steps == (first, CHECK, finish)
+    assert with_checks(Plan((first, last)), CHECK).steps == (CHECK, first, last)
+    both = (RaiseSettings("/a", None, "/b", {"max_connections": 60, "max_prepared_transactions": 0}), CHECK)
+    put_back = RestoreConfiguration("/backup", (), ".before")
+    assert with_checks(Plan((first, put_back, last)), *both).steps == (first, put_back, *both, last)
+    assert both[0].text.endswith("for the WAL to be replayed, where it asks for max_connections = 60")
     assert CHECK.text == "check that the configuration makes a server work in /srv/clone"

@@ -16,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import (
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import (
     Entry,
     Found,
+    RetireCluster,
     plan_repository,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
@@ -109,10 +110,17 @@ def test_a_group_that_is_not_named_is_left() -> None:
     assert not plan.changed
 
 
-def test_a_major_upgrade_of_the_same_cluster_is_noted() -> None:
-    newer = replace(IDENTITY, version=180000)
-    (step,) = plan_repository(LAYOUT, COMPLETE, newer, ACCESS, "x").steps
-    assert step == WriteDocument(LAYOUT.identity, newer.as_document(), 0o640, "backup")
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"wal_segment_size": 64 << 20}, "segments of 16777216 bytes .* segments of 67108864 bytes"),
+        ({"version": 180000}, "bytes of PostgreSQL 17, and .* bytes of PostgreSQL 18"),
+    ],
+)
+def test_what_has_become_another_cluster_does_not_go_on_in_the_same_place(change: dict[str, int], words: str) -> None:
+    """Neither pg_upgrade nor anything else keeps the system identifier: only pg_resetwal changes the size."""
+    with pytest.raises(Error, match=rf"/srv/pgark/main holds WAL .*{words}.*\nHINT: .*new name in the repository"):
+        plan_repository(LAYOUT, COMPLETE, replace(IDENTITY, **change), ACCESS, "x")
 
 
 def test_a_directory_of_something_else_is_not_made_a_repository() -> None:
@@ -124,6 +132,19 @@ def test_a_directory_of_something_else_is_not_made_a_repository() -> None:
 def test_another_clusters_place_is_refused() -> None:
     foreign = replace(COMPLETE, identity=replace(IDENTITY, system_identifier="1", version=150000))
     with pytest.raises(Error, match=r"system identifier 1 \(PostgreSQL 15\), this one has 7301234567890123456\nHINT: "):
+        plan_repository(LAYOUT, foreign, IDENTITY, ACCESS, "x")
+
+
+def test_another_clusters_place_is_kept_under_another_name_when_that_is_wanted() -> None:
+    foreign = replace(COMPLETE, identity=replace(IDENTITY, system_identifier="1"))
+    plan = plan_repository(LAYOUT, foreign, IDENTITY, ACCESS, "x", retire=True)
+    first, *rest = plan.steps
+    assert first == RetireCluster(LAYOUT.directory, f"{LAYOUT.directory}.retired-1")
+    own = [LAYOUT.directory, LAYOUT.identity, LAYOUT.backups, LAYOUT.wal]
+    assert [getattr(step, "path", "") for step in rest] == own
+    assert plan.before == plan_repository(LAYOUT, COMPLETE, IDENTITY, ACCESS, "x").before
+    assert not plan_repository(LAYOUT, COMPLETE, IDENTITY, ACCESS, "x", retire=True).changed
+    with pytest.raises(Error, match=r"backup_repository_retire=true keeps what is there as main\.retired-1"):
         plan_repository(LAYOUT, foreign, IDENTITY, ACCESS, "x")
 
 
@@ -142,7 +163,12 @@ def test_another_clusters_place_is_refused() -> None:
         (
             LAYOUT.wal,
             Entry("directory", 0o750, "root", "backup"),
-            "wal belongs to root, expected postgres\nHINT: as root",
+            "wal belongs to root, expected postgres\nHINT: where no other host or cluster uses it, as root: chown",
+        ),
+        (
+            LAYOUT.repository,
+            Entry("directory", 0o750, "998", "backup"),
+            "/srv/pgark belongs to 998, expected postgres\nHINT: no user of this host has the number 998: where hosts",
         ),
     ],
 )

@@ -12,24 +12,35 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     Place,
+    Reservation,
     RestoreRecord,
     RestoreRequest,
     Room,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
     check_directory,
+    left_to_do,
+    made_by,
+    place_links,
     plan_staging,
     plan_switch,
     with_undo,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
     BeginStaging,
+    CheckLabel,
     ConfigureRecovery,
     FinishStaging,
+    NoteKept,
     NoteUndo,
+    PlaceLeftSegments,
+    PlaceLinks,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
@@ -40,9 +51,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     UnpackBackup,
     VerifyStaging,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, NoRoom, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from tests.unit.core.examples import BACKUP, IDENTITY, minutes
 
@@ -51,7 +63,8 @@ STAMP = "20261121T120000Z"
 DATA = "/var/lib/pg data/17"
 STORED = "/srv/pgark/main/backup/monday"
 TARGET = Target("time", minutes(10))
-REQUEST = RestoreRequest(TARGET, "main", IDENTITY.system_identifier)
+RUN = Reservation(DATA, "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
+REQUEST = RestoreRequest(TARGET, "main", IDENTITY.system_identifier, reservation=RUN)
 STAGED = RestoreRecord(
     TARGET.as_dict(),
     "monday",
@@ -63,6 +76,8 @@ STAGED = RestoreRecord(
     size=3_000_000,
     start_lsn=str(BACKUP.start_lsn),
     end_lsn="0/9000000",
+    reservation=RUN,
+    timeline=1,
 )
 RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=Room(1, 1 << 40), mark="7")
 MISSING = replace(RUNNING, kind="missing")
@@ -71,10 +86,19 @@ OVERRIDES = {"listen_addresses": ""}
 PARTS = Parts(Amount(1_000_000, 1_200_000), Amount(2_000_000, 2_000_000))
 
 
+def test_the_plan_names_a_long_command_without_its_text() -> None:
+    settings = {"recovery_target_lsn": "0/3000028", "restore_command": "/srv/pgark-wal get " + "x" * 700}
+    step = ConfigureRecovery(f"{DATA}.restore", settings, {"listen_addresses": "", "hot_standby": "on"}, {})
+    assert step.text == (
+        "write recovery settings: recovery_target_lsn = '0/3000028', restore_command, listen_addresses = '' and 1 more"
+    )
+    assert step.settings == settings
+
+
 def staging(directory: DataDirectory, **changes: object) -> Plan:
     path = TimelinePath.parse(1, "")
     choice = Choice(replace(BACKUP, **changes), path, Lsn.parse("0/9000000"), 3, minutes(20))
-    return plan_staging(directory, choice, REQUEST, LAYOUT, Recovery(SETTINGS, OVERRIDES), PARTS, STAMP)
+    return plan_staging(directory, choice, REQUEST, LAYOUT, Recovery(SETTINGS, OVERRIDES), PARTS, STAMP, {})
 
 
 def kinds(plan: Plan) -> list[type[Step]]:
@@ -87,11 +111,38 @@ def test_a_backup_is_staged_beside_the_data_whatever_is_there(kind: str) -> None
     record = replace(STAGED, complete=False, entries=())
     assert plan.steps == (
         BeginStaging(f"{DATA}.restore", record),
-        UnpackBackup(STORED, f"{DATA}.restore", {}, None, 3_000_000),
+        UnpackBackup(STORED, f"{DATA}.restore", {}, (), None, BACKUP.manifest_sha256, 3_000_000),
         VerifyStaging(f"{DATA}.restore", STORED, BACKUP.manifest_sha256, 3_000_000),
+        CheckLabel(f"{DATA}.restore", "monday", str(BACKUP.start_lsn), {}),
         ConfigureRecovery(f"{DATA}.restore", SETTINGS, OVERRIDES, {}),
         FinishStaging(f"{DATA}.restore", replace(record, complete=True), None),
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "old"), [("cluster", None, DATA), ("missing", None, None), ("cluster", "main", None)]
+)
+def test_segments_in_which_a_timeline_was_left_are_staged_with_it(
+    kind: str, source: str | None, old: str | None
+) -> None:
+    size = IDENTITY.wal_segment_size
+    path = TimelinePath.parse(2, f"1\t{Lsn(5 * size + 0x100)}\tx\n")
+    choice = Choice(BACKUP, path, Lsn(6 * size), 3, minutes(20))
+    request, parts = replace(REQUEST, source=source), replace(PARTS, segment_size=size)
+    arguments = (choice, request, LAYOUT, Recovery(SETTINGS, OVERRIDES), parts, STAMP, {})
+    plan = plan_staging(replace(RUNNING, kind=kind), *arguments)
+    [step] = [step for step in plan.steps if isinstance(step, PlaceLeftSegments)]
+    assert plan.steps.index(step) > kinds(plan).index(VerifyStaging)
+    name, next_one = (SegmentName(timeline, 0, 5) for timeline in (1, 2))
+    identity = replace(IDENTITY, version=BACKUP.version)
+    assert step == PlaceLeftSegments(f"{DATA}.restore", (LeftSegment(name, next_one, 0x100),), identity, old)
+    assert step.text == (
+        f"put into {DATA}.restore/pg_wal what belongs to a timeline that was left in it: "
+        "000000010000000000000005 (from 000000020000000000000005)"
+    )
+    room = PARTS.size + size
+    with pytest.raises(NoRoom):
+        plan_staging(replace(RUNNING, kind=kind, room=Room(1, room)), *arguments)
 
 
 def test_in_a_mount_point_everything_stays_on_its_file_system() -> None:
@@ -112,38 +163,46 @@ def test_an_outdated_staging_goes_first_with_all_its_directories(complete: bool)
     assert kinds(plan)[1] is BeginStaging
 
 
+OWN = f"pgark-{STAMP}-1f2e3d4c"
+
+
 @pytest.mark.parametrize(
     ("place", "renewed"),
     [
-        (Place("/ts/a b", beside=True), f"/ts/a b.restored-{STAMP}"),
-        (Place("/ts/a", beside=False), f"/ts/a/data.restored-{STAMP}"),
-        (Place("/ts/a.restored-20250101T000000Z", beside=True), f"/ts/a.restored-{STAMP}"),
-        (Place("/ts/a/data.restored-20250101T000000Z", beside=True), f"/ts/a/data.restored-{STAMP}"),
-        (Place("/ts/a.restored-by-hand", beside=True), f"/ts/a.restored-by-hand.restored-{STAMP}"),
+        (Place("/ts/a b"), f"/ts/a b.restored-{STAMP}-1f2e3d4c"),
+        (Place("/ts/a.restored-20250101T000000Z-0a1b2c3d"), f"/ts/a.restored-{STAMP}-1f2e3d4c"),
+        (Place("/ts/a.restored-by-hand"), f"/ts/a.restored-by-hand.restored-{STAMP}-1f2e3d4c"),
         (
-            Place("/ts/x.restored-20250101T000000Z/a", beside=True),
-            f"/ts/x.restored-20250101T000000Z/a.restored-{STAMP}",
+            Place("/ts/x.restored-20250101T000000Z-0a1b2c3d/a"),
+            f"/ts/x.restored-20250101T000000Z-0a1b2c3d/a.restored-{STAMP}-1f2e3d4c",
         ),
+        # a mount point, or a directory that was named for it
+        (Place("/ts/a", inside="/ts/a"), f"/ts/a/{OWN}"),
+        # what an earlier restore has made there is followed by a neighbour
+        (Place("/ts/a/pgark-20250101T000000Z-0a1b2c3d"), f"/ts/a/{OWN}"),
+        # root has made a directory for it, beside
+        (Place("/ts/a", inside="/ts/a.restored"), f"/ts/a.restored/{OWN}"),
     ],
 )
-def test_a_directory_outside_gets_a_name_that_does_not_grow(place: Place, renewed: str) -> None:
-    assert place.renewed(STAMP) == renewed
+def test_a_directory_outside_gets_a_neighbour_whose_name_does_not_grow(place: Place, renewed: str) -> None:
+    assert place.renewed(STAMP, "1f2e3d4c") == renewed
 
 
 def test_tablespaces_and_wal_outside_get_new_directories_that_the_record_names() -> None:
     directory = replace(
         RUNNING,
-        wal=Place("/fast/wal", beside=True, room=Room(2, 1 << 40)),
+        wal=Place("/fast/wal", room=Room(2, 1 << 40)),
         tablespaces={
-            "16384": Place("/ts/now", beside=False, room=Room(1, 1 << 40)),
-            "16385": Place("/ts/gone", beside=True, room=Room(1, 1 << 40)),
-            "99": Place("/ts/not in the backup", beside=True),
+            "16384": Place("/ts/now", inside="/ts/now", room=Room(1, 1 << 40)),
+            "16385": Place("/ts/gone", room=Room(1, 1 << 40)),
+            "99": Place("/ts/not in the backup"),
         },
     )
-    plan = staging(directory, tablespaces={"16384": "/ts/then", "16385": "/ts/gone"})
-    tablespaces = {"16384": f"/ts/now/data.restored-{STAMP}", "16385": f"/ts/gone.restored-{STAMP}"}
-    wal = f"/fast/wal.restored-{STAMP}"
-    assert UnpackBackup(STORED, f"{DATA}.restore", tablespaces, wal, 3_000_000) in plan.steps
+    there = {"16384": "/ts/then", "16385": "/ts/gone", "16386": "pg_tblspc/16386"}
+    plan, digest = staging(directory, tablespaces=there), BACKUP.manifest_sha256
+    tablespaces = {"16384": f"/ts/now/{OWN}", "16385": f"/ts/gone.restored-{STAMP}-1f2e3d4c"}
+    wal = f"/fast/wal.restored-{STAMP}-1f2e3d4c"
+    assert UnpackBackup(STORED, f"{DATA}.restore", tablespaces, ("16386",), wal, digest, 3_000_000) in plan.steps
     assert ConfigureRecovery(f"{DATA}.restore", SETTINGS, OVERRIDES, tablespaces) in plan.steps
     assert isinstance(plan.steps[0], BeginStaging)
     assert plan.steps[0].record.places == (*tablespaces.values(), wal)
@@ -174,12 +233,43 @@ def test_only_this_clusters_data_is_replaced(
             check_directory(directory, IDENTITY, force)
 
 
-def switch(directory: DataDirectory, configuration: str | None = None) -> Plan:
+@pytest.mark.parametrize(
+    ("used", "asked", "message"),
+    [
+        ((), True, None),
+        ((), False, "It is new: nobody has written to it since it was made\nHINT: .* replace_new_cluster: true"),
+        (
+            ("it has the role app",),
+            True,
+            "It cannot be taken for a new one: it has the role app\nHINT",
+        ),
+        (("it has the role app",), False, "that of the backups is 7301234567890123456\nHINT"),
+        (None, True, "holds another cluster"),
+    ],
+)
+def test_another_cluster_is_replaced_only_when_it_is_new_and_that_is_asked_for(
+    used: tuple[str, ...] | None, asked: bool, message: str | None
+) -> None:
+    directory = replace(RUNNING, system_identifier="1", used=used)
+    if message is None:
+        check_directory(directory, IDENTITY, False, asked)
+    else:
+        with pytest.raises(Error, match=message):
+            check_directory(directory, IDENTITY, True, asked)
+
+
+def test_the_wal_of_a_new_cluster_is_none_to_save() -> None:
+    plan = switch(replace(RUNNING, system_identifier="1", used=(), staged=STAGED))
+    assert plan.steps == (NOTE, KEPT, ASIDE, IN_PLACE, RELEASE)
+
+
+def switch(directory: DataDirectory, configuration: tuple[KeptFile, ...] = ()) -> Plan:
     return plan_switch(directory, REQUEST, LAYOUT, configuration)
 
 
-SAVE = SaveWal(DATA, f"{DATA}.restore", LAYOUT)
+SAVE = SaveWal(DATA, f"{DATA}.restore", LAYOUT, system_identifier=IDENTITY.system_identifier)
 NOTE = NoteUndo(f"{DATA}.restore", replace(STAGED, undo_directory=f"{DATA}.before-{STAMP}", undo_mark="7"))
+KEPT = NoteKept(DATA, f"{DATA}.before-{STAMP}", False, made_by(STAGED))
 ASIDE = SetAside(DATA, f"{DATA}.before-{STAMP}")
 IN_PLACE = PutInPlace(f"{DATA}.restore", DATA)
 RELEASE = ReleaseControl(DATA)
@@ -188,10 +278,10 @@ RELEASE = ReleaseControl(DATA)
 @pytest.mark.parametrize(
     ("kind", "steps"),
     [
-        ("cluster", (SAVE, NOTE, ASIDE, IN_PLACE, RELEASE)),
-        ("unknown", (SAVE, NOTE, ASIDE, IN_PLACE, RELEASE)),
-        ("unfinished", (SAVE, NOTE, ASIDE, IN_PLACE, RELEASE)),
-        ("empty", (ASIDE, IN_PLACE, RELEASE)),
+        ("cluster", (SAVE, NOTE, KEPT, ASIDE, IN_PLACE, RELEASE)),
+        ("unknown", (SAVE, NOTE, KEPT, ASIDE, IN_PLACE, RELEASE)),
+        ("unfinished", (SAVE, NOTE, KEPT, ASIDE, IN_PLACE, RELEASE)),
+        ("empty", (KEPT, ASIDE, IN_PLACE, RELEASE)),
         ("missing", (IN_PLACE, RELEASE)),
     ],
 )
@@ -204,17 +294,42 @@ def test_a_mount_point_is_never_renamed(kind: str) -> None:
     inside = replace(STAGED, previous_directory=f"{DATA}/pgark.before-{STAMP}")
     directory = replace(RUNNING, kind=kind, mount_point=True, staged=inside)
     noted = replace(inside, undo_directory=inside.previous_directory, undo_mark="7")
-    first = (SaveWal(DATA, f"{DATA}/pgark.restore", LAYOUT), NoteUndo(f"{DATA}/pgark.restore", noted))
+    first = (replace(SAVE, staging=f"{DATA}/pgark.restore"), NoteUndo(f"{DATA}/pgark.restore", noted))
     assert switch(directory).steps == (
         *(() if kind == "empty" else first),
+        NoteKept(DATA, f"{DATA}/pgark.before-{STAMP}", True, made_by(inside)),
         SwapEntries(DATA, f"{DATA}/pgark.restore", f"{DATA}/pgark.before-{STAMP}", ("PG_VERSION", "base")),
         RELEASE,
     )
 
 
+LOST = KeptFile("/etc/postgresql/17/main/postgresql.conf", "file", "postgres", "postgres", "0644")
+
+
 def test_configuration_is_restored_before_the_switch_where_it_is_missing() -> None:
-    steps = switch(replace(RUNNING, staged=STAGED), "/etc/postgresql/17/main").steps
-    assert steps == (SAVE, RestoreConfiguration(STORED, "/etc/postgresql/17/main"), NOTE, ASIDE, IN_PLACE, RELEASE)
+    steps = switch(replace(RUNNING, staged=STAGED), (LOST,)).steps
+    put_back = RestoreConfiguration(STORED, (LOST,), f".before-{STAMP}")
+    assert steps == (SAVE, put_back, NOTE, KEPT, ASIDE, IN_PLACE, RELEASE)
+
+
+LINKED = replace(
+    BACKUP,
+    configuration=(
+        replace(LOST, path=f"{BACKUP.origin.data_directory}/pg_hba.conf", kind="link", target="/etc/hba"),
+        replace(LOST, path=f"{BACKUP.origin.data_directory}/postgresql.auto.conf", kind="link", target="/dev/null"),
+        replace(LOST, path="/etc/hba"),
+    ),
+)
+
+
+def test_links_are_made_again_and_that_of_the_automatic_file_waits() -> None:
+    assert place_links(BACKUP, STORED, DATA, clone=False) == ()
+    assert place_links(LINKED, STORED, DATA, clone=False) == (PlaceLinks(DATA, STORED, {"pg_hba.conf": "/etc/hba"}),)
+
+
+def test_a_clone_gets_a_copy_in_the_place_of_a_link_to_its_sources_file() -> None:
+    [step] = place_links(LINKED, STORED, DATA, clone=True)
+    assert step == PlaceLinks(DATA, STORED, {}, {"pg_hba.conf": LINKED.configuration[2]})
 
 
 def test_the_diff_shows_what_is_replaced() -> None:
@@ -276,6 +391,7 @@ def test_a_restore_staged_anew_replaces_the_one_in_place() -> None:
     assert kinds(switch(replace(RUNNING, record=STAGED, staged=STAGED))) == [
         SaveWal,
         NoteUndo,
+        NoteKept,
         SetAside,
         PutInPlace,
         ReleaseControl,
@@ -317,36 +433,18 @@ def test_a_rollback_puts_back_what_was_last_written_to(
 
 
 def test_what_is_noted_already_is_not_written_again() -> None:
-    assert kinds(switch(replace(RUNNING, staged=NOTED))) == [SaveWal, SetAside, PutInPlace, ReleaseControl]
+    assert kinds(switch(replace(RUNNING, staged=NOTED))) == [SaveWal, NoteKept, SetAside, PutInPlace, ReleaseControl]
 
 
 def test_what_was_noted_before_the_data_was_set_aside_stays() -> None:
     """Between the two renames, and among the entries of a mount point, there is nothing to look at any more."""
     assert switch(replace(MISSING, staged=NOTED)).steps == (
-        SaveWal(f"{DATA}.before-{STAMP}", f"{DATA}.restore", LAYOUT),
+        replace(SAVE, old=f"{DATA}.before-{STAMP}"),
         IN_PLACE,
         RELEASE,
     )
     exchanging = replace(RUNNING, kind="unfinished", mount_point=True, exchanging=True, mark="99", staged=NOTED)
     assert NoteUndo not in kinds(switch(exchanging))
-
-
-def test_another_restore_after_an_interrupted_one_goes_back_to_the_same_data() -> None:
-    """The data was set aside by a switch that ended there; then another target was asked for."""
-    first, begin = staging(replace(MISSING, staged=NOTED)).steps[:2]
-    assert first == RemoveStaging(f"{DATA}.restore", ())
-    assert isinstance(begin, BeginStaging)
-    assert (begin.record.undo_directory, begin.record.undo_mark) == (NOTED.undo_directory, "7")
-
-
-def test_entries_that_were_half_exchanged_are_sorted_out_before_anything_else_is_staged() -> None:
-    inside = replace(NOTED, previous_directory=f"{DATA}/pgark.before-{STAMP}")
-    found = replace(RUNNING, kind="unfinished", mount_point=True, exchanging=True, staged=inside)
-    plan = staging(found)
-    assert plan.steps[0] == SwapEntries(
-        DATA, f"{DATA}/pgark.restore", f"{DATA}/pgark.before-{STAMP}", ("PG_VERSION", "base")
-    )
-    assert kinds(plan)[1] is BeginStaging
 
 
 def test_a_staging_that_was_begun_and_given_up_does_not_hide_the_restore_in_place() -> None:
@@ -358,12 +456,45 @@ def test_every_step_says_what_it_does_to_which_path() -> None:
     mount = replace(RUNNING, mount_point=True, staged=STAGED)
     plans = [
         staging(replace(RUNNING, staged=STAGED)),
-        switch(replace(RUNNING, staged=STAGED), "/etc/postgresql/17/main"),
+        switch(replace(RUNNING, staged=STAGED), (LOST,)),
         switch(mount),
         switch(replace(RUNNING, staged=STAGED)),
     ]
     for step in (step for plan in plans for step in report(plan)):
-        named = [value for name, value in step.items() if name in ("path", "old", "staging", "directory", "settings")]
+        named = [value for name, value in step.items() if name in ("path", "old", "staging", "backup", "settings")]
         assert any(
             str(part) in step["text"] for value in named for part in ([value] if isinstance(value, str) else value)
         )
+
+
+def test_where_a_recovery_to_a_moment_stops_is_noted() -> None:
+    reached = Route(Lsn.parse("0/8000060"), Ends(3, minutes(1), minutes(9), Lsn.parse("0/8000028"), minutes(8)))
+    choice = Choice(BACKUP, TimelinePath.parse(1, ""), reached.stop, 3, minutes(20), route=reached)
+    for target, noted in (
+        (Target("time", minutes(10)), ("0/8000060", "2026-11-21T12:08:00.000000Z")),
+        (Target("lsn", Lsn.parse("0/8000060")), (None, None)),
+    ):
+        request = replace(REQUEST, target=target)
+        plan = plan_staging(MISSING, choice, request, LAYOUT, Recovery(SETTINGS, OVERRIDES), PARTS, STAMP, {})
+        (record,) = [step.record for step in plan.steps if isinstance(step, BeginStaging)]
+        assert (record.stop_lsn, record.last_time) == noted
+
+
+STANDBY = "standby db2 goes on serving the old history: make it anew, or use pg_rewind"
+
+
+@pytest.mark.parametrize(
+    ("directory", "found", "to_do"),
+    [
+        (RUNNING, Dependents(standbys=(Receiver("db2"),)), (STANDBY,)),
+        (RUNNING, Dependents(), ()),
+        (MISSING, None, ()),
+        (replace(RUNNING, record=replace(STAGED, to_do=(STANDBY,)), recovering=True), Dependents(), (STANDBY,)),
+        (replace(RUNNING, record=replace(STAGED, to_do=(STANDBY,))), Dependents(), ()),
+    ],
+    ids=["standby", "nobody", "no data", "an attempt that nobody has promoted", "an earlier restore"],
+)
+def test_what_is_left_to_do_outlasts_an_attempt(
+    directory: DataDirectory, found: Dependents | None, to_do: tuple[str, ...]
+) -> None:
+    assert left_to_do(directory, found) == to_do

@@ -15,16 +15,18 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     Room,
     check_stopped,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import made_by
+from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import (
     BringBack,
     ForgetRollback,
     NoteRollback,
     Rollback,
-    check_no_rollback,
     plan_rollback,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
+    NoteKept,
     PutInPlace,
     ReleaseControl,
     SetAside,
@@ -34,6 +36,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
     Journal,
     Kept,
     Situation,
+    check_no_rollback,
     free_stamp,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
@@ -65,7 +68,13 @@ ORIGINAL = Kept(before("1"), "cluster", "5", system_identifier=IDENTIFIER, devic
 ASIDE = Kept(before("2"), "cluster", "6 first", FIRST, IDENTIFIER, device=1)
 BACK = replace(RESTORED, record=None, mark="5")
 GONE = replace(RESTORED, kind="missing", record=None, mark="", system_identifier=None)
-MOVES = (SetAside(DATA, before(STAMP)), PutInPlace(before("1"), DATA))
+
+
+def keep_note(aside: str, found: RestoreRecord | None, source: str, mount_point: bool = False) -> NoteKept:
+    return NoteKept(DATA, aside, mount_point, {**made_by(found), "rolled_back": source})
+
+
+MOVES = (keep_note(before(STAMP), FIRST, before("1")), SetAside(DATA, before(STAMP)), PutInPlace(before("1"), DATA))
 FORGET = ForgetRollback(JOURNAL)
 
 
@@ -77,7 +86,7 @@ def roll_back(
     journal: Journal | None = None,
     identifier: str | None = None,
 ) -> Rollback:
-    return plan_rollback(Situation(directory, kept, journal, identifier), wanted, force, STAMP)
+    return plan_rollback(Situation(directory, kept, journal, identifier), wanted, force, STAMP, Anew())
 
 
 def test_two_renames_between_a_note_and_its_removal() -> None:
@@ -114,6 +123,7 @@ def test_undoing_a_rollback_gives_everything_its_name_back() -> None:
     found = roll_back(BACK, ASIDE, wanted=before("2"))
     assert found.plan.steps == (
         NoteRollback(JOURNAL, before("2"), before("1")),
+        keep_note(before("1"), None, before("2")),
         SetAside(DATA, before("1")),
         PutInPlace(before("2"), DATA),
         FORGET,
@@ -237,7 +247,16 @@ NOTED = Journal(before("1"), before("2"), "5", "cluster")
 @pytest.mark.parametrize(
     ("directory", "kept", "steps"),
     [
-        (RESTORED, (ORIGINAL,), (SetAside(DATA, before("2")), PutInPlace(before("1"), DATA), FORGET)),
+        (
+            RESTORED,
+            (ORIGINAL,),
+            (
+                keep_note(before("2"), FIRST, before("1")),
+                SetAside(DATA, before("2")),
+                PutInPlace(before("1"), DATA),
+                FORGET,
+            ),
+        ),
         (GONE, (ORIGINAL, ASIDE), (PutInPlace(before("1"), DATA), FORGET)),
         (replace(GONE, kind="empty"), (ORIGINAL, ASIDE), (PutInPlace(before("1"), DATA), FORGET)),
         (BACK, (ASIDE,), (FORGET,)),
@@ -300,12 +319,14 @@ def test_a_mount_point_exchanges_its_entries() -> None:
     found = roll_back(MOUNTED, replace(ORIGINAL, path=f"{INSIDE}1"))
     assert found.plan.steps == (
         NoteRollback(IN_JOURNAL, f"{INSIDE}1", f"{INSIDE}{STAMP}"),
+        keep_note(f"{INSIDE}{STAMP}", MOUNTED.record, f"{INSIDE}1", mount_point=True),
         BringBack(DATA, f"{INSIDE}1", f"{INSIDE}{STAMP}", IN_JOURNAL),
         ForgetRollback(IN_JOURNAL),
     )
     journal = Journal(f"{INSIDE}1", f"{INSIDE}2", "5", "unfinished", ("base",))
     half = roll_back(MOUNTED, replace(ORIGINAL, path=f"{INSIDE}1", kind="unknown"), journal=journal)
     assert half.plan.steps == (
+        keep_note(f"{INSIDE}2", MOUNTED.record, f"{INSIDE}1", mount_point=True),
         BringBack(DATA, f"{INSIDE}1", f"{INSIDE}2", IN_JOURNAL),
         ReleaseControl(DATA),
         ForgetRollback(IN_JOURNAL),
@@ -324,9 +345,10 @@ def test_a_half_done_exchange_is_finished_before_it_is_undone() -> None:
     half = replace(MOUNTED, kind="unfinished", exchanging=True, staged=staged, record=None)
     partly = replace(ORIGINAL, path=f"{INSIDE}1", mark="other", kind="unknown", system_identifier=None)
     found = roll_back(half, partly)
-    assert found.plan.steps[:3] == (
+    assert found.plan.steps[:4] == (
         SwapEntries(DATA, f"{DATA}/pgark.restore", f"{INSIDE}1", ("base",)),
         NoteRollback(IN_JOURNAL, f"{INSIDE}1", f"{INSIDE}{STAMP}"),
+        keep_note(f"{INSIDE}{STAMP}", None, f"{INSIDE}1", mount_point=True),
         BringBack(DATA, f"{INSIDE}1", f"{INSIDE}{STAMP}", IN_JOURNAL),
     )
 

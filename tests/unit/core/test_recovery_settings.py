@@ -11,6 +11,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_sett
     quoted_settings,
     recovery_configuration,
     recovery_overrides,
+    with_tablespaces_in_place,
+    without_reading_ahead,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
@@ -45,6 +47,10 @@ def test_no_settings_leave_none() -> None:
     assert recovery_configuration(text, {}) == "work_mem = '4MB'\n"
 
 
+def test_a_line_that_somebody_wrote_by_hand_needs_no_equals_sign() -> None:
+    assert recovery_configuration(" recovery_target_time '2026-01-01'\nwork_mem 4MB\n", {}) == "work_mem 4MB\n"
+
+
 def test_settings_replace_their_own_lines_in_whatever_case_they_were_written() -> None:
     text = "listen_addresses = '*'\nwork_mem = '4MB'\nListen_Addresses = 'a, b'\n"
     assert recovery_configuration(text, {"listen_addresses": ""}) == "work_mem = '4MB'\nlisten_addresses = ''\n"
@@ -58,6 +64,7 @@ def test_settings_replace_their_own_lines_in_whatever_case_they_were_written() -
         ("listen_addresses = ''\n", ""),
         ("listen_addresses = '*'\nlisten_addresses = 'it''s, b\\\\c'\n", "it's, b\\c"),
         ("listen_addresses=x", "x"),
+        ("Listen_Addresses 'a=b'", "a=b"),
         ("listen_addresses = '", "'"),
     ],
 )
@@ -79,21 +86,51 @@ def test_what_alter_system_has_written_last_is_read(text: str, value: str | None
 def test_only_what_the_modules_connect_to_is_open_during_recovery(
     local_only: bool, host: str | None, listen: str | None
 ) -> None:
-    found = recovery_overrides(local_only, host)
-    assert found.pop("hot_standby") == "on"
-    assert found == ({} if listen is None else {"listen_addresses": listen})
+    found = recovery_overrides(local_only, host, 18)
+    assert found.get("listen_addresses") == listen
+
+
+@pytest.mark.parametrize(("major", "trigger"), [(13, ""), (15, ""), (16, None), (18, None)])
+def test_nothing_delays_or_ends_a_recovery_and_it_can_be_looked_at(major: int, trigger: str | None) -> None:
+    found = recovery_overrides(local_only=False, host=None, major=major)
+    assert (found["hot_standby"], found["recovery_min_apply_delay"]) == ("on", "0")
+    assert found["max_logical_replication_workers"] == "0"
+    assert found.get("sync_replication_slots") == ("off" if major >= 17 else None)
+    assert found.get("promote_trigger_file") == trigger
+
+
+@pytest.mark.parametrize(("major", "triggers"), [(13, None), (16, None), (17, "off"), (18, "off")])
+def test_it_speaks_english_and_runs_no_trigger_at_login(major: int, triggers: str | None) -> None:
+    found = recovery_overrides(local_only=True, host=None, major=major)
+    assert found["lc_messages"] == "C"
+    assert found.get("event_triggers") == triggers
+
+
+@pytest.mark.parametrize(("major", "reads_ahead"), [(14, None), (15, "off"), (18, "off")])
+def test_a_recovery_does_not_read_what_it_would_not_get_over(major: int, reads_ahead: str | None) -> None:
+    found = without_reading_ahead({"hot_standby": "on"}, major)
+    assert (found["hot_standby"], found.get("recovery_prefetch")) == ("on", reads_ahead)
+
+
+def test_a_recovery_is_told_of_tablespaces_in_place() -> None:
+    assert with_tablespaces_in_place({"hot_standby": "on"}, present=False) == {"hot_standby": "on"}
+    told = {"hot_standby": "on", "allow_in_place_tablespaces": "on"}
+    assert with_tablespaces_in_place({"hot_standby": "on"}, present=True) == told
 
 
 def test_a_host_on_the_network_cannot_be_connected_to_during_recovery() -> None:
     with pytest.raises(InvalidValue, match=r"login_host db.example.org is not a local one\nHINT: .*local_only: false"):
-        recovery_overrides(local_only=True, host="db.example.org")
+        recovery_overrides(local_only=True, host="db.example.org", major=18)
 
 
 @pytest.mark.parametrize(
     ("log", "names"),
     [
         ('FATAL:  could not access file "nosuch": No such file or directory', ["shared_preload_libraries"]),
-        ('LOG:  could not access file "nosuch"', []),
+        ('LOG:  could not access file "nosuch"\nFATAL:  end', []),
+        ("FATAL:  konnte nicht auf Datei »nosuch« zugreifen: Datei nicht gefunden", ["shared_preload_libraries"]),
+        ('ВАЖНО:  нет доступа к файлу "nosuch": No such file or directory', ["shared_preload_libraries"]),
+        ("FATAL:  n'a pas pu accéder au fichier « nosuch »", ["shared_preload_libraries"]),
         ('FATAL:  could not load "/etc/ssl/key.pem"', ["ssl_key_file"]),
         ('PANIC:  "port"', []),
         ("FATAL:  the database system is shutting down", []),

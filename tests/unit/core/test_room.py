@@ -25,8 +25,8 @@ def directory(data: int, wal: int | None = None, tablespace: int | None = None) 
     return DataDirectory(
         *("/data", "/data", "cluster"),
         room=here,
-        wal=None if wal is None else Place("/wal", beside=True, room=Room(2, wal * MB)),
-        tablespaces={oid: Place(f"/ts/{oid}", beside=True, room=there) for oid in ("1", "2")},
+        wal=None if wal is None else Place("/wal", room=Room(2, wal * MB)),
+        tablespaces={oid: Place(f"/ts/{oid}", room=there) for oid in ("1", "2")},
     )
 
 
@@ -59,10 +59,32 @@ def test_what_an_outdated_staging_takes_is_counted_as_free() -> None:
         check_room(replace(directory(40), freed={1: MB}), BACKED_UP, PARTS)
 
 
+def test_a_tablespace_in_place_takes_its_room_in_the_data_directory() -> None:
+    backup = replace(BACKED_UP, tablespaces={"1": "pg_tblspc/1", "2": "/ts/empty"})
+    check_room(directory(42, tablespace=0), backup, PARTS)
+    with pytest.raises(Error, match=r"/data.restore: 42 MB are needed .*, 41 MB are free"):
+        check_room(directory(41, tablespace=0), backup, PARTS)
+
+
+def test_room_is_left_for_the_server_that_runs() -> None:
+    found = replace(directory(46), room=Room(1, 46 * MB, 100 * MB), tablespaces={})
+    backup = replace(BACKED_UP, tablespaces={"1": "pg_tblspc/1"})
+    with pytest.raises(
+        Error, match=r"42 MB are needed .*, 46 MB are free \(48234496 bytes\), of which 5 MB are left to"
+    ):
+        check_room(found, backup, PARTS)
+    check_room(replace(found, room=Room(1, 47 * MB, 100 * MB)), backup, PARTS)
+
+
+def test_what_earlier_restores_have_left_in_a_backup_takes_no_room() -> None:
+    files = {path: FileEntry(4096, "") for path in ("PG_VERSION", "pgark.before-x/PG_VERSION", "pgark_restore.json")}
+    assert Parts.of(Manifest(files, (WalNeed(1, Lsn(SIZE), Lsn(SIZE + 1)),)), SIZE).base == Amount(4096, 4096)
+
+
 def test_the_parts_are_added_up_from_the_manifest() -> None:
     sizes = {"PG_VERSION": 3, "base/1/1": 8192, "global/empty": 0, "pg_tblspc/1/PG_17/5/1": 4097}
     files = {path: FileEntry(size, "") for path, size in sizes.items()}
     manifest = Manifest(files, (WalNeed(1, Lsn(SIZE), Lsn(2 * SIZE + 1)),))
     parts = Parts.of(manifest, SIZE)
-    assert parts == Parts(Amount(8195, 12288), Amount(2 * SIZE, 2 * SIZE), {"1": Amount(4097, 8192)})
+    assert parts == Parts(Amount(8195, 12288), Amount(2 * SIZE, 2 * SIZE), {"1": Amount(4097, 8192)}, SIZE)
     assert parts.size == 8195 + 4097 + 2 * SIZE

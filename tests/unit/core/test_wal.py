@@ -152,6 +152,12 @@ def test_a_history_is_read_with_comments_and_empty_lines() -> None:
     assert [branch.timeline for branch in found.branches] == [1, 2, 5]
 
 
+def test_a_path_leaves_an_ancestor_where_the_first_of_its_descendants_did() -> None:
+    found = path((1, "0/7000000"), (2, "0/5000000"), timeline=3)
+    assert [found.leads_through(1, Lsn.parse(lsn)) for lsn in ("0/5000000", "0/6000000")] == [True, False]
+    assert found.timeline_before(Lsn.parse("0/6000000")) == 3
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -159,6 +165,10 @@ def test_a_history_is_read_with_comments_and_empty_lines() -> None:
         ("1", "is not '<timeline> <LSN> ...'"),
         ("1\tnowhere\tx", "is not an LSN"),
         ("\x00\x01", "is not '<timeline> <LSN> ...'"),
+        ("9" * 5000 + "\t0/5\tx", "is not '<timeline> <LSN> ...'"),
+        ("0\t0/5\tx", "lists the timelines \\[0\\], expected ones that ascend"),
+        ("2\t0/5\tx", "lists the timelines \\[2\\], expected ones that ascend, and stay below its own"),
+        ("1\t0/5\tx\n1\t0/6\tx", "lists the timelines \\[1, 1\\], expected ones that ascend"),
     ],
 )
 def test_a_damaged_history_is_refused(text: str, message: str) -> None:

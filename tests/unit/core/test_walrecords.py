@@ -11,16 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import (
+    Begun,
     Checkpoint,
     Ended,
+    Parameters,
     Point,
-    Summary,
+    Record,
+    Tablespace,
     is_before,
     moment_of,
     parse_position,
     parse_records,
-    summaries,
+    widened,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walsummary import Summary, summaries
 from tests.unit.core.examples import SIZE
 
 HEAD = "rmgr: {:11} len (rec/tot): {:6}/{:6}, tx: {:10}, lsn: {}, prev 0/016DC908, desc: {}\n"
@@ -64,7 +68,50 @@ def test_a_checkpoint_says_which_number_comes_next(kind: str) -> None:
         "oldest running xid 745; online"
     )
     (record,) = parse_records(line("XLOG", description, lsn="1/016DCE20", length=114))
-    assert record == Checkpoint(0x1016DCE20, 0x1016DCDC8, 745)
+    assert record == Checkpoint(0x1016DCE20, 0x1016DCDC8, (3 << 32) + 745)
+
+
+@pytest.mark.parametrize(
+    ("description", "began"),
+    [
+        ("END_OF_RECOVERY tli 2; prev tli 1; time 2026-11-21 09:12:19.887702 UTC", TIME),
+        ("END_OF_RECOVERY tli 2; prev tli 1; time 2026-11-21 09:12:19.887702 UTC; wal_level replica", TIME),
+        ("CHECKPOINT_SHUTDOWN redo 1/16DCDC8; tli 2; prev tli 1; fpw true; xid 0:745; oid 1; online", ""),
+    ],
+)
+def test_a_timeline_begins_with_a_record_that_says_which_it_left(description: str, began: str) -> None:
+    found, *_checkpoint = parse_records(line("XLOG", description))
+    assert found == Begun(0x16DC948, 2, 1, began)
+
+
+@pytest.mark.parametrize(("level", "minimal"), [("minimal", True), ("replica", False)])
+def test_a_change_of_parameters_says_whether_recovery_gets_over_it(level: str, minimal: bool) -> None:
+    text = (
+        "max_connections=100 max_worker_processes=8 max_wal_senders=10 max_prepared_xacts=0 max_locks_per_xact=64 "
+        f"wal_level={level} wal_log_hints=off track_commit_timestamp=off"
+    )
+    (record,) = parse_records(line("XLOG", f"PARAMETER_CHANGE {text}"))
+    assert record == Parameters(0x16DC948, text)
+    assert isinstance(record, Parameters)
+    assert record.minimal == minimal
+
+
+@pytest.mark.parametrize(
+    ("description", "path"),
+    [
+        ('CREATE 24576 "/srv/fast disk"', "/srv/fast disk"),
+        ('CREATE 24576 "/srv/a "quoted" place"', '/srv/a "quoted" place'),
+        ("DROP 24576", ""),
+    ],
+)
+def test_a_tablespace_that_is_made_says_where(description: str, path: str) -> None:
+    assert list(parse_records(line("Tablespace", description))) == [Tablespace(0x16DC948, 24576, path)]
+
+
+@given(st.integers(0, 2**63), st.integers(1 - 2**31, 2**31 - 1))
+def test_a_number_near_a_checkpoint_is_known_with_all_its_bits(next_xid: int, distance: int) -> None:
+    number = max(0, next_xid + distance)
+    assert widened(number % 2**32, Checkpoint(0, 0, next_xid)) == number
 
 
 @pytest.mark.parametrize(
@@ -117,7 +164,8 @@ def test_records_are_summed_up_by_the_segment_in_which_they_begin() -> None:
     )
     assert summaries(text, SIZE) == {
         3: Summary(
-            *("2026-11-21 09:00:02.000000", 0x3FFFFF8, 0x4000038, (738, 740)),
+            *(2, "2026-11-21 09:00:01.000000", "2026-11-21 09:00:02.000000", "2026-11-21 09:00:01.000000"),
+            *(0x3FFFFF8, 0x4000038, (738, 740)),
             points=(Point(0x3000200, 0x3000268, "a"),),
         ),
         5: Summary(points=(Point(0x5000028, 0x5000090, "b"),)),
@@ -134,17 +182,27 @@ records = st.lists(
     st.builds(Ended, numbers, numbers, numbers, st.just(TIME))
     | st.builds(Point, numbers, numbers, st.text())
     | st.builds(Checkpoint, numbers, numbers, numbers)
+    | st.builds(Begun, numbers, numbers, numbers, st.just(TIME))
+    | st.builds(Parameters, numbers, st.text())
+    | st.builds(Tablespace, numbers, numbers, st.text())
 )
 
 
 @given(records)
-def test_a_summary_survives_the_cache(found: list[Ended | Point | Checkpoint]) -> None:
+def test_a_summary_survives_the_cache(found: list[Record]) -> None:
     summary = Summary.of(found)
     assert Summary.from_document(json.loads(json.dumps(summary.as_document()))) == summary
 
 
 @pytest.mark.parametrize(
-    "document", [[], [1, 2, 3, 4, 5, 6], ["x", 0, 0, None, [], None], [None, "x", 0, None, [], None]]
+    "document",
+    [
+        [],
+        [1, 2, 3, 4, 5, 6],
+        [0, "x", None, None, 0, 0, None, [], None, [], [], []],
+        [0, None, None, None, "x", 0, None, [], None, [], [], []],
+        [0, None, None, None, 0, 0, None, [[1]], None, [], [], []],
+    ],
 )
 def test_what_is_no_summary_is_noticed(document: list[object]) -> None:
     with pytest.raises((TypeError, ValueError)):

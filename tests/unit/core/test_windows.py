@@ -9,9 +9,10 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.decision import Writing
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Parameters
 from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import nearest
 from tests.unit.core.examples import SIZE, backup, catalog, fork, minutes
-from tests.unit.core.replay import commit, labels, steady, wal_of, windows
+from tests.unit.core.replay import commit, labels, lsn, steady, wal_of, windows
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, without
 
 BACKUPS = (MONDAY, TUESDAY, WEDNESDAY)
@@ -63,18 +64,23 @@ def test_where_no_transaction_follows_the_newest_backup_its_end_is_the_windows()
     assert window.as_dict()["until_lsn"] == str(WEDNESDAY.stop_lsn)
 
 
-def test_only_as_many_segments_are_looked_into_as_it_takes_to_find_a_transaction() -> None:
-    subject = catalog(BACKUPS, WHOLE)
-    wal = wal_of((1, commit(4, 40)), (1, commit(10, 100)))
-    assert windows(subject, wal)[0].until == minutes(100)
-    assert wal.looked == [12, 11, 10]
-
-
 def test_what_ended_before_the_oldest_backup_counts_for_nothing() -> None:
     wal = wal_of((1, commit(1, 10)), (1, commit(3.25, 29)))
     (window,) = windows(catalog([MONDAY], WHOLE), wal)
     assert (window.until, window.last_time) == (minutes(30), None)
-    assert min(wal.looked) == 3
+
+
+def test_a_window_begins_when_all_that_its_oldest_backup_holds_had_ended() -> None:
+    """The clock was set back before the backup ended."""
+    (window,) = windows(catalog([backup("behind", 50, 9)], WHOLE))
+    assert (window.since, window.until) == (minutes(90), minutes(120))
+
+
+def test_a_window_never_begins_after_it_ends() -> None:
+    """The clock was ahead while the backup was taken: no moment can be restored, but every position can."""
+    (window,) = windows(catalog([backup("ahead", 500, 9)], WHOLE))
+    report = window.as_dict()
+    assert (report["since"], report["until"], report["seconds"]) == (*["2026-11-21T14:00:00.000000Z"] * 2, 0)
 
 
 def test_the_latest_time_counts_of_transactions_that_end_almost_at_once() -> None:
@@ -117,19 +123,30 @@ def test_a_timeline_without_its_history_is_left_out() -> None:
 
 def test_a_damaged_segment_ends_a_window_and_later_backups_have_their_own() -> None:
     subject = catalog(BACKUPS, WHOLE)
-    wal = wal_of((1, commit(6.75, 61)), damaged={(1, 7): "invalid magic number 0000"})
-    before, after = windows(subject, wal)
-    assert labels([before, after]) == [["monday", "tuesday"], ["wednesday"]]
-    assert (before.until, before.damaged, str(before.last_segment)) == (minutes(61), True, "000000010000000000000007")
-    assert before.ends == "segment 000000010000000000000007 is damaged: invalid magic number 0000"
-    assert (after.since, after.until, after.broken) == (minutes(90), minutes(90), False)
-
-
-def test_damage_before_the_last_transaction_is_not_looked_for() -> None:
-    subject = catalog(BACKUPS, WHOLE)
     wal = steady(subject)
     wal.damaged = {(1, 7): "invalid magic number 0000"}
-    assert [window.broken for window in windows(subject, wal)] == [False]
+    before, after = windows(subject, wal)
+    assert labels([before, after]) == [["monday", "tuesday"], ["wednesday"]]
+    assert (before.until, str(before.damaged)) == (minutes(60), "000000010000000000000007")
+    assert str(before.last_segment) == "000000010000000000000006"
+    assert before.ends == "segment 000000010000000000000007 is damaged: invalid magic number 0000"
+    assert (after.since, after.until, after.broken) == (minutes(90), minutes(120), False)
+
+
+def test_a_backup_whose_own_wal_is_damaged_opens_no_window() -> None:
+    subject = catalog(BACKUPS, WHOLE)
+    wal = steady(subject)
+    wal.damaged = {(1, 6): "invalid magic number 0000"}
+    assert labels(windows(subject, wal)) == [["monday"], ["wednesday"]]
+
+
+def test_too_little_wal_ends_a_window_where_it_begins() -> None:
+    subject = catalog(BACKUPS, WHOLE)
+    wal = steady(subject)
+    wal.held[1, 7] = [commit(7.1, 70), Parameters(lsn(7.2), "wal_level=minimal"), commit(7.3, 71)]
+    before, after = windows(subject, wal)
+    assert (labels([before, after]), before.until) == ([["monday", "tuesday"], ["wednesday"]], minutes(70))
+    assert before.ends.startswith("segment 000000010000000000000007 has, at 0/7333333, the change to wal_level=minimal")
 
 
 def test_a_backup_that_cannot_be_used_opens_no_window() -> None:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from ansible.errors import AnsibleFilterError
 
-from ansible_collections.pgark.postgres.plugins.filter import recovery_report, target_problem
+from ansible_collections.pgark.postgres.plugins.filter import recovery_report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fleet_report import (
     WIDTH,
     askable,
@@ -199,6 +199,15 @@ def test_a_host_without_a_window_is_named_with_the_reason(said: str, result: dic
     assert f"berlin  {said}" in report({"berlin": result, "lagos": found(LONG)})
 
 
+def test_what_a_restore_would_refuse_here_is_no_yes() -> None:
+    lines = text(
+        {"berlin": found(LONG, **reachable(refused="no room\nHINT: make some"))}, asked_target({"target": "latest"})
+    )
+    assert "berlin  no   backup " in lines
+    assert " and its WAL are there, but a restore is refused here: no room\n" in lines
+    assert "\n             HINT: make some\n" in lines
+
+
 def test_a_long_reason_keeps_its_lines_and_its_place() -> None:
     reason = "the server said:\n\n" + "word " * 40 + "\nHINT: " + "x" * 120
     lines = report({"berlin": {"failed": True, "msg": reason}})[3:-2]
@@ -224,7 +233,6 @@ def test_no_host_at_all_is_no_error() -> None:
 @pytest.mark.parametrize("options", [{}, {"target_time": "", "target_xid": None, "backup_label": "monday"}])
 def test_nothing_given_is_no_question(options: dict[str, Any]) -> None:
     assert asked_target(options) is None
-    assert target_problem.target_problem(options) == ""
 
 
 def test_how_the_target_is_meant_is_read() -> None:
@@ -246,7 +254,6 @@ REFUSED = [
 def test_what_is_no_target_is_a_problem(options: dict[str, Any], complaint: str) -> None:
     with pytest.raises(InvalidValue, match=complaint):
         asked_target(options)
-    assert complaint in target_problem.target_problem(options)
 
 
 @pytest.mark.parametrize(("options", "complaint"), REFUSED)
@@ -267,12 +274,45 @@ def test_the_filter_writes_the_time_of_now_and_here(monkeypatch: pytest.MonkeyPa
     assert abs(datetime.now(UTC) - parse_time(written)) < timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("filtering", [recovery_report.recovery_report, target_problem.target_problem])
-def test_the_filters_refuse_what_is_no_dictionary(filtering: Any) -> None:
+def test_the_filter_refuses_what_is_no_dictionary() -> None:
     with pytest.raises(AnsibleFilterError, match="got list, expected a dictionary"):
-        filtering([])
+        recovery_report.recovery_report([])
 
 
-def test_the_filters_are_found_by_their_names() -> None:
+def test_the_filter_is_found_by_its_name() -> None:
     assert recovery_report.FilterModule().filters() == {"recovery_report": recovery_report.recovery_report}
-    assert target_problem.FilterModule().filters() == {"target_problem": target_problem.target_problem}
+
+
+def serving(**server: Any) -> dict[str, Any]:
+    usual = {"in_recovery": False, "paused": False, "restoring": None, "archives": True}
+    return found() | {"server": usual | {"cluster": "main", "repository_id": "5e7b"} | server}
+
+
+def test_two_servers_that_archive_under_one_name_are_told_of_each_other() -> None:
+    fleet = {
+        "a": serving(),
+        "b": serving(),
+        "standby": serving(in_recovery=True),
+        "idle": serving(archives=False),
+        "another name": serving(cluster="other"),
+        "another repository": serving(repository_id="77aa"),
+    }
+    said = " ".join(text(fleet).split())
+    assert "a archives as 'main' into the same repository as b: what one of them archives" in said
+    assert "b archives as 'main' into the same repository as a: what one of them archives" in said
+    assert said.count("into the same repository as") == 2
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ({"in_recovery": True, "paused": True, "restoring": "time 2026-09-13T14:30:00Z"}, "pitr_finalize.yml opens it"),
+        ({"in_recovery": True, "restoring": "latest"}, "recovering in a restore to latest; nothing is archived until"),
+        ({"in_recovery": True, "paused": True}, None),  # a standby whose replay a person has paused
+        ({"restoring": None}, None),
+    ],
+)
+def test_a_cluster_in_the_middle_of_a_restore_is_told(server: dict[str, Any], expected: str | None) -> None:
+    said = " ".join(text({"berlin": serving(**server)}).split())
+    assert ("nothing is archived until" in said) == (expected is not None)
+    assert expected is None or expected in said

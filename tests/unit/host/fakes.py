@@ -33,6 +33,9 @@ class FakeRunner(CommandRunner):
         environment: Mapping[str, str] | None = None,
         directory: str | None = None,
         source: IO[bytes] | None = None,
+        target: IO[bytes] | None = None,
+        whole_environment: Mapping[str, str] | None = None,
+        limit: float | None = None,
     ) -> Result:
         assert self.announced, f"unexpected call of {argv}"
         expected, answer = self.announced.pop(0)

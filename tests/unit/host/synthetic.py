@@ -12,7 +12,7 @@ import struct
 import subprocess
 import tarfile
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
@@ -21,8 +21,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst", "lz4": ".lz4"}
 SEGMENT = "000000010000000000000002"
 FILES = {
-    "PG_VERSION": b"17\n",
     "backup_label": b"START WAL LOCATION: 0/2000028\n",
+    "PG_VERSION": b"17\n",
     "base/1/1259": b"pg_class" * 1024,
     "global/pg_control": b"control" * 100,
     "postgresql.auto.conf": b"work_mem = '4MB'\nrestore_command = 'old'\n",
@@ -70,6 +70,7 @@ class SyntheticBackup:
     def __init__(self, directory: Path, compression: str = "none") -> None:
         self.directory = directory
         self.compression = compression
+        self.mode = 0o600
         self.archives: dict[str, dict[str, bytes]] = {
             "base": dict(FILES),
             "16384": dict(TABLESPACE),
@@ -82,7 +83,7 @@ class SyntheticBackup:
     def pack(self, padding: int = 0) -> None:
         """Write every tar file, with some zeros more at the end."""
         for name, files in self.archives.items():
-            content = _tar(files, with_directories=name == "base") + bytes(padding)
+            content = _tar(files, name, self.mode) + bytes(padding)
             self.tar(name).write_bytes(self._compressed(content))
 
     def tar(self, name: str) -> Path:
@@ -121,20 +122,26 @@ class SyntheticBackup:
         return subprocess.run([self.compression, "-c", "-q"], input=content, capture_output=True, check=True).stdout
 
 
-def _tar(files: Mapping[str, bytes], with_directories: bool) -> bytes:
-    """Pack files; the base archive also has empty directories, and a link to where its tablespace was."""
+def _tar(files: Mapping[str, bytes], name: str, mode: int) -> bytes:
+    """Pack files as PostgreSQL does; the base archive also has empty directories, and a link to its tablespace."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name in ("base", "global", "pg_tblspc", "pg_wal", "pg_wal/archive_status") if with_directories else ():
-            _add(archive, name, tarfile.DIRTYPE, 0o700)
-        if with_directories:
-            _add(archive, "pg_tblspc/16384", tarfile.SYMTYPE, 0o777, link="/nowhere/old tablespace")
+    above = {str(parent) for path in files for parent in PurePath(path).parents} if name != "pg_wal" else set()
+    empty = {"base", "global", "pg_tblspc", "pg_wal", "./pg_wal/archive_status"} if name == "base" else set()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for path in files.keys() & {"backup_label"}:  # which the server sends first
+            add(archive, path, tarfile.REGTYPE, mode, files[path])
+        for directory in sorted((above | empty) - {"."}, key=lambda path: path.removeprefix("./")):
+            add(archive, directory, tarfile.DIRTYPE, mode | (mode & 0o444) >> 2)
+        if name == "base":
+            add(archive, "pg_tblspc/16384", tarfile.SYMTYPE, 0o777, link="/nowhere/old tablespace")
         for path, content in files.items():
-            _add(archive, path, tarfile.REGTYPE, 0o600, content)
+            if path != "backup_label":
+                add(archive, path, tarfile.REGTYPE, mode, content)
     return buffer.getvalue()
 
 
-def _add(archive: tarfile.TarFile, name: str, kind: bytes, mode: int, content: bytes = b"", link: str = "") -> None:
+def add(archive: tarfile.TarFile, name: str, kind: bytes, mode: int, content: bytes = b"", link: str = "") -> None:
+    """Add a member to an archive."""
     member = tarfile.TarInfo(name)
     member.type, member.mode, member.size, member.linkname = kind, mode, len(content), link
     archive.addfile(member, io.BytesIO(content))

@@ -14,15 +14,18 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Kept, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import backup
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import compress_cmd
 from tests.unit.core.examples import NOON, SIZE
-from tests.unit.host.fakes import Killed, changes_of, killed_at
+from tests.unit.host.fakes import FakeRunner, Killed, changes_of, killed_at
 from tests.unit.host.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, WAL, SyntheticBackup
 
 RUNNER = CommandRunner()
+ORIGIN = Origin("/data", "/data", 5432)
 
 
 @pytest.fixture
@@ -49,8 +52,10 @@ def test_a_good_backup_is_good_in_any_compression(tmp_path: Path, compression: s
 def test_a_tar_file_is_read_through_behind_its_end(tmp_path: Path, compression: str) -> None:
     """A decompressor whose output nobody reads to the end is killed by its pipe, and never gets to its checksum."""
     subject = SyntheticBackup(tmp_path / "x", compression)
-    subject.pack(padding=8 << 20)
     verify(subject)
+    subject.pack(padding=8 << 20)
+    with pytest.raises(Error, match="or more than 10240 bytes of zeros"):
+        verify(subject)
 
 
 Change = Callable[[SyntheticBackup], object]
@@ -114,10 +119,32 @@ def test_a_flipped_bit_in_a_compressed_file_is_an_error(tmp_path: Path, compress
         verify(subject)
 
 
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "lz4"])
+def test_the_wal_is_compressed_as_the_rest_is(tmp_path: Path, compression: str) -> None:
+    """The server compresses what it sends, and pg_basebackup stores the WAL as it comes."""
+    subject = SyntheticBackup(tmp_path / "x", compression)
+    subject.tar("pg_wal").unlink()
+    plain = SyntheticBackup(tmp_path / "plain").tar("pg_wal")
+    (subject.directory / "pg_wal.tar").write_bytes(plain.read_bytes())
+    for _again in range(2):  # one that pg_basebackup has compressed stays
+        backup.compress_wal(str(subject.directory), compression, RUNNER)
+        assert [path.name for path in subject.directory.glob("pg_wal*")] == [f"pg_wal.tar{SUFFIXES[compression]}"]
+        assert subject.tar("pg_wal").stat().st_size < plain.stat().st_size / 10
+        verify(subject)
+
+
+def test_wal_that_cannot_be_compressed_fails_the_backup(tmp_path: Path) -> None:
+    subject = SyntheticBackup(tmp_path / "x")
+    runner = FakeRunner((compress_cmd("gzip"), Result(1, "", "No space left on device")))
+    with pytest.raises(CommandFailed, match="No space left on device"):
+        backup.compress_wal(str(subject.directory), "gzip", runner)
+    assert subject.tar("pg_wal").exists()
+
+
 def test_the_facts_come_from_the_manifest_and_the_files(subject: SyntheticBackup) -> None:
     times = (NOON, NOON + timedelta(minutes=1))
     facts, manifest = backup.describe(
-        str(subject.directory), "monday", "full", "none", ("73", 170010, {"16384": "/ts"}), times
+        str(subject.directory), "monday", "full", "none", ("73", 170010, {"16384": "/ts"}), times, Kept((), ORIGIN)
     )
     content = (subject.directory / "backup_manifest").read_bytes()
     assert facts == Backup(
@@ -125,36 +152,13 @@ def test_the_facts_come_from_the_manifest_and_the_files(subject: SyntheticBackup
         size=sum(map(len, [*FILES.values(), *TABLESPACE.values()])),
         stored_size=sum(path.stat().st_size for path in subject.directory.iterdir()),
         manifest_sha256=hashlib.sha256(content).hexdigest(),
+        origin=ORIGIN,
         tablespaces={"16384": "/ts"},
     )
     assert manifest.wal[0].segments(SIZE) == tuple(WAL)
     assert str(backup.last_segment(manifest.wal[0], SIZE)) == SEGMENT
     backup.write_description(str(subject.directory), facts)
     assert Backup.from_document(json.loads((subject.directory / "backup.json").read_text())) == facts
-
-
-def test_configuration_outside_is_copied_with_its_places_and_that_inside_is_not(tmp_path: Path) -> None:
-    data, etc, target = tmp_path / "data", tmp_path / "etc/17 main", tmp_path / "x"
-    for path in (data / "pg_hba.conf", etc / "postgresql.conf", etc / "conf.d/a.conf"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(path.name)
-        path.chmod(0o644)
-    (tmp_path / "link").symlink_to(data)
-    files = [
-        str(path)
-        for path in (etc / "postgresql.conf", etc / "conf.d/a.conf", data / "pg_hba.conf", etc / "not there.conf")
-    ]
-    backup.copy_configuration(files, str(tmp_path / "link"), str(target))
-    copied = {str(path.relative_to(target)): path for path in target.rglob("*") if path.is_file()}
-    assert sorted(copied) == ["config/conf.d/a.conf", "config/postgresql.conf"]
-    assert copied["config/conf.d/a.conf"].read_text() == "a.conf"
-    assert {stat.S_IMODE(path.stat().st_mode) for path in copied.values()} == {0o600}
-
-
-def test_without_configuration_outside_nothing_is_copied(tmp_path: Path) -> None:
-    (tmp_path / "postgresql.conf").touch()
-    backup.copy_configuration([f"{tmp_path}/postgresql.conf"], str(tmp_path), str(tmp_path / "x"))
-    assert not (tmp_path / "x").exists()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place
+from ansible_collections.pgark.postgres.plugins.module_utils._core.own_places import NAMES_OF_PLACES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import CheckConfiguration
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import clone
@@ -16,18 +17,25 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import
 from tests.unit.host.fakes import FakeRunner
 
 
-def test_a_path_that_is_named_is_taken_itself_or_gone_into(tmp_path: Path) -> None:
+def test_a_path_that_is_named_is_gone_into(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     paths = {name: str(tmp_path / name) for name in ("there", "free", "dangling")}
     assert clone.tablespace_places(paths, paths) == {
-        "there": Place(paths["there"], beside=False),
-        "free": Place(paths["free"], beside=True, free=True),
-        "dangling": Place(str(tmp_path / "nowhere"), beside=False),
+        "there": Place(paths["there"], inside=paths["there"]),
+        "free": Place(paths["free"], inside=paths["free"]),
+        "dangling": Place(str(tmp_path / "nowhere"), inside=str(tmp_path / "nowhere")),
     }
     # What nobody named is where it was, and gets a directory beside it.
-    assert clone.tablespace_places(paths, ())["there"] == Place(paths["there"], beside=True)
-    assert not clone.tablespace_places(paths, ())["free"].free
+    assert clone.tablespace_places(paths, ())["there"] == Place(paths["there"])
+
+
+def test_what_holds_a_tablespace_is_no_directory_to_go_into(tmp_path: Path) -> None:
+    for name in ("other/notes", "ours/pgark-20261121T120000Z-1f2e3d4c", "theirs/PG_17_202406281"):
+        (tmp_path / name).mkdir(parents=True)
+    paths = {name: f"{tmp_path}/{name}" for name in ("other", "ours", "theirs", "missing")}
+    assert clone.holding_data(clone.tablespace_places(paths, paths), paths) == ["theirs"]
+    assert clone.holding_data(clone.tablespace_places(paths, paths), ()) == []
 
 
 def test_places_where_nothing_can_be_made_are_named(tmp_path: Path) -> None:
@@ -55,13 +63,10 @@ def test_the_configuration_is_outside_only_where_it_is_another_directory(tmp_pat
     assert clone.own_configuration("/etc/clone", directory) == "/etc/clone/postgresql.conf"
 
 
-def test_a_configuration_beside_the_data_of_a_backup_is_seen(tmp_path: Path) -> None:
-    assert not clone.has_copied_configuration(str(tmp_path))
-    (tmp_path / "config" / "conf.d").mkdir(parents=True)
-    (tmp_path / "config" / "pg_hba.conf").touch()
-    assert not clone.has_copied_configuration(str(tmp_path))
-    (tmp_path / "config" / "postgresql.conf").touch()
-    assert clone.has_copied_configuration(str(tmp_path))
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no server run here."""
+    monkeypatch.setattr(clone, "servers_running", dict)
 
 
 def check(tmp_path: Path, config_file: str | None = None) -> tuple[CheckConfiguration, list[str]]:
@@ -73,12 +78,28 @@ def check(tmp_path: Path, config_file: str | None = None) -> tuple[CheckConfigur
     ]
 
 
+def answering(tmp_path: Path, argv: list[str], first: Result, *others: tuple[list[str], Result]) -> FakeRunner:
+    """Answer what is asked about the data directory, and that the rules of authentication are there."""
+    rules = tmp_path / "pg_hba.conf"
+    rules.touch()
+    second = [word if word != "data_directory" else "hba_file" for word in argv]
+    return FakeRunner((argv, first), (second, Result(0, f"{rules}\n", "")), *others)
+
+
+def test_a_configuration_without_rules_for_clients_is_refused(tmp_path: Path) -> None:
+    step, argv = check(tmp_path)
+    runner = answering(tmp_path, argv, Result(0, f"{tmp_path}/data\n", ""))
+    (tmp_path / "pg_hba.conf").unlink()
+    with pytest.raises(Error, match="which is not there, and without it no server starts"):
+        clone.check_step(step, "/bin", runner)
+
+
 @pytest.mark.parametrize("config_file", [None, "/etc/clone/postgresql.conf"])
 def test_postgresql_is_asked_where_it_would_work(config_file: str | None, tmp_path: Path) -> None:
     step, argv = check(tmp_path, config_file)
     os.symlink(tmp_path / "data", tmp_path / "link")
     for answer in ("data.restore", "data", "link"):
-        clone.check_step(step, "/bin", FakeRunner((argv, Result(0, f"{tmp_path}/{answer}\n", ""))))
+        clone.check_step(step, "/bin", answering(tmp_path, argv, Result(0, f"{tmp_path}/{answer}\n", "")))
     with pytest.raises(Error, match="would work in /srv/source"):
         clone.check_step(step, "/bin", FakeRunner((argv, Result(0, "/srv/source\n", ""))))
 
@@ -86,5 +107,23 @@ def test_postgresql_is_asked_where_it_would_work(config_file: str | None, tmp_pa
 def test_a_configuration_that_cannot_be_read_is_quoted(tmp_path: Path) -> None:
     step, argv = check(tmp_path)
     words = 'could not open configuration directory "/etc/postgresql/17/main/conf.d"'
-    with pytest.raises(Error, match=f"the clone's configuration cannot be read: .*{words}"):
+    with pytest.raises(Error, match=f"the configuration in .* cannot be read: .*{words}"):
         clone.check_step(step, "/bin", FakeRunner((argv, Result(1, "", words))))
+
+
+def test_a_clone_that_would_write_where_a_running_server_does_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, argv = check(tmp_path)
+    monkeypatch.setattr(clone, "servers_running", lambda: {"/srv/source": ["/bin/postgres", "-D", "/srv/source"]})
+    answers = {"external_pid_file": "/run/source.pid", "port": "5432"}
+    own = [([*argv[:2], name, *argv[3:]], Result(0, f"{answers.get(name, '')}\n", "")) for name in NAMES_OF_PLACES]
+    theirs = [
+        (["/bin/postgres", "-D", "/srv/source", "-C", name], Result(0, f"{answers.get(name, '')}\n", ""))
+        for name in NAMES_OF_PLACES
+    ]
+    runner = answering(tmp_path, argv, Result(0, f"{tmp_path}/data\n", ""), *own, *theirs)
+    with pytest.raises(
+        Error, match=r"would write where that of /srv/source does: external_pid_file = '/run/source.pid'"
+    ):
+        clone.check_step(step, "/bin", runner)

@@ -15,12 +15,15 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RECORD,
     DataDirectory,
     Place,
+    Reservation,
     RestoreRecord,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import cluster
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._host import mounts as host_mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.host.fakes import FakeRunner
 from tests.unit.host.synthetic import fill
@@ -103,11 +106,33 @@ def test_a_directory_without_a_control_file_is_told_apart_by_its_content(
     assert observe(data).kind == kind
 
 
+def note_staged(staging: Path, record: RestoreRecord) -> RestoreRecord:
+    """Note a record as of the staging directory itself, and return it."""
+    staging.mkdir(exist_ok=True)
+    noted = replace(record, own=inode(staging))
+    note(staging, noted)
+    return noted
+
+
 def test_what_is_missing_may_have_been_staged(data: Path) -> None:
     assert observe(data).kind == "missing"
-    note(data.with_name("pg data.restore"), RECORDED)
+    noted = note_staged(data.with_name("pg data.restore"), RECORDED)
     found = observe(data)
-    assert (found.kind, found.staged) == ("missing", RECORDED)
+    assert (found.kind, found.staged) == ("missing", noted)
+
+
+def test_a_copy_in_the_place_of_a_staging_directory_is_not_ours(data: Path) -> None:
+    """A restored directory has a record in it, and somebody has copied that to be on the safe side."""
+    noted = note_staged(data.with_name("pg data.restore"), RECORDED)
+    note(data.with_name("pg data.restore"), replace(noted, own=noted.own + 1))
+    assert observe(data).staged is None
+
+
+def test_who_has_begun_a_staging_is_read_as_it_was_written(data: Path) -> None:
+    run = Reservation("/data", "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
+    noted = note_staged(data.with_name("pg data.restore"), replace(RECORDED, reservation=run))
+    assert observe(data).staged == noted
+    assert noted.run == "1f2e3d4c"
 
 
 def test_a_link_is_resolved_and_everything_else_is_beside_its_target(data: Path, tmp_path: Path) -> None:
@@ -141,8 +166,8 @@ def test_directories_outside_are_found_behind_their_links(data: Path, tmp_path: 
     (data / "pg_wal").symlink_to(tmp_path / "wal")
     (data / "pg_tblspc/16384").symlink_to(tmp_path / "a tablespace")
     found = observe(data, Result(0, CONTROL_DATA, ""))
-    assert found.wal == Place(f"{tmp_path}/wal", beside=True)
-    assert found.tablespaces == {"16384": Place(f"{tmp_path}/a tablespace", beside=True)}
+    assert found.wal == Place(f"{tmp_path}/wal")
+    assert found.tablespaces == {"16384": Place(f"{tmp_path}/a tablespace")}
 
 
 def test_wal_inside_is_no_place_of_its_own(data: Path) -> None:
@@ -209,7 +234,7 @@ def test_what_an_outdated_staging_takes_counts_as_free(tmp_path: Path) -> None:
     record = replace(RECORDED, places=(f"{tmp_path}/outside", f"{tmp_path}/not there"))
     fill(tmp_path / "outside", {"1/2": "x" * 300})
     fill(tmp_path / "data.restore", {"base/1": "x" * 5000})
-    note(tmp_path / "data.restore", record)
+    note_staged(tmp_path / "data.restore", record)
     own = (tmp_path / "data.restore" / RECORD).stat().st_size
     assert observe(tmp_path / "data").freed == {tmp_path.stat().st_dev: 5300 + own}
 
@@ -226,13 +251,71 @@ def test_a_tablespace_goes_beside_its_place_where_that_is_possible(tmp_path: Pat
     (tmp_path / "fast").mkdir()
     found = cluster.places({"1": f"{tmp_path}/fast", "2": f"{tmp_path}/gone/too", "3": "/proc"})
     assert found == {
-        "1": Place(f"{tmp_path}/fast", beside=True),
-        "2": Place(f"{tmp_path}/gone/too", beside=False),
-        "3": Place("/proc", beside=False),
+        "1": Place(f"{tmp_path}/fast"),
+        "2": Place(f"{tmp_path}/gone/too", confined=True),
+        "3": Place("/proc", inside="/proc"),
     }
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     fill(tmp_path / "data", {RECORD: '{"target": {}}'})
-    with pytest.raises(Error, match=r"data/pgark_restore\.json cannot be read: KeyError\('places'\)\nHINT: "):
+    with pytest.raises(Error, match=r"data/pgark_restore\.json has no backup, expected one\nHINT: "):
         cluster.read_record(str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("target", []),
+        ("target", {"kind": ["time"]}),
+        ("backup", None),
+        ("complete", "yes"),
+        ("inode", -1),
+        ("inode", 10**20),
+        ("places", "/etc"),
+        ("places", [5]),
+        ("entries", {"a": "b"}),
+        ("source", 5),
+        ("overrides", {"port": 5}),
+        ("undo_directory", ["x"]),
+    ],
+)
+def test_a_record_of_other_types_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    document = {**cluster.record_document(RECORDED), field: value}
+    fill(tmp_path, {RECORD: json.dumps(document)})
+    with pytest.raises(Error, match=rf"{RECORD} has {field} .*, expected .*\nHINT: it was changed by hand, or damaged"):
+        cluster.read_record(str(tmp_path))
+
+
+@pytest.mark.parametrize("kept", ["etc/postgresql", "etc"])
+def test_a_configuration_that_cannot_be_put_back_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    (tmp_path / kept).mkdir(parents=True)
+    wanted = f"{tmp_path}/etc/postgresql/18/main"
+    cluster.check_configuration_place(None)
+    cluster.check_configuration_place(wanted)
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != f"{tmp_path}/{kept}")
+    with pytest.raises(
+        Error, match=f"{wanted} has no postgresql.conf, .* may not write to {tmp_path}/{kept}\nHINT: make"
+    ):
+        cluster.check_configuration_place(wanted)
+
+
+def test_a_data_directory_whose_parent_cannot_be_written_to_is_known(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert observe(data).writable
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != str(data.parent))
+    assert not observe(data).writable
+
+
+def test_what_is_mounted_inside_is_seen(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Mounts(frozenset({"/", f"{data}/pg_wal", f"{data}2"}))
+    monkeypatch.setattr(cluster, "mounts", lambda: found)
+    monkeypatch.setattr(host_mounts, "mounts", lambda: found)
+    assert observe(data).inner_mounts == (f"{data}/pg_wal",)
+    data.mkdir()
+    assert not observe(data).mount_point
+    monkeypatch.setattr(host_mounts, "mounts", lambda: Mounts(frozenset({str(data)})))
+    assert observe(data).mount_point, "a bind mount of the same file system"

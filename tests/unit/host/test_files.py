@@ -4,6 +4,7 @@
 """A crash at any moment leaves the old state or the new one, and a lock dies with its holder."""
 
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Room
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import files
 from tests.unit.host.fakes import Killed, changes_of, killed_at
@@ -89,8 +91,24 @@ def test_a_damaged_document_is_named(tmp_path: Path, content: str, message: str)
 def test_a_document_behind_a_link_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "real").write_text(json.dumps({}))
     (tmp_path / "link").symlink_to("real")
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(Error, match="link is a symbolic link, expected a regular file"):
         files.read_json(str(tmp_path / "link"))
+
+
+def test_only_a_small_regular_file_is_read(tmp_path: Path) -> None:
+    path, link, fifo = tmp_path / "file", tmp_path / "link", tmp_path / "fifo"
+    path.write_bytes(b"12345")
+    link.symlink_to(path)
+    os.mkfifo(fifo)
+    assert files.read_small(str(path), 5) == files.read_small(str(link), 5, follow=True) == b"12345"
+    with pytest.raises(Error, match="file has more than 4 bytes"):
+        files.read_small(str(path), 4)
+    with pytest.raises(FileNotFoundError):
+        files.read_small(str(tmp_path / "missing"))
+    for other in (fifo, tmp_path, Path("/dev/zero")):
+        for follow in (False, True):
+            with pytest.raises(Error, match=f"^{other} is not a regular file\nHINT: "):
+                files.read_small(str(other), follow=follow)
 
 
 @pytest.fixture
@@ -157,7 +175,33 @@ def test_both_directories_of_a_rename_are_made_durable(tmp_path: Path, monkeypat
 
 def test_room_is_that_of_the_nearest_parent(tmp_path: Path) -> None:
     free = os.statvfs(tmp_path)
-    assert files.free_bytes(str(tmp_path / "not" / "there")) == pytest.approx(free.f_bavail * free.f_frsize, rel=0.2)
+    found = files.room_of(str(tmp_path / "not" / "there"))
+    assert found.free == pytest.approx(free.f_bavail * free.f_frsize, rel=0.2)
+    assert (found.device, found.total) == (tmp_path.stat().st_dev, free.f_blocks * free.f_frsize)
+
+
+def test_what_is_going_to_be_removed_counts_as_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leftover").mkdir()
+    (tmp_path / "leftover" / "base.tar").write_bytes(bytes(5000))
+    monkeypatch.setattr(files, "room_of", lambda _path: Room(1, 100, 10000))
+    assert files.room_without(str(tmp_path), [f"{tmp_path}/leftover", f"{tmp_path}/gone"]) == Room(1, 5100, 10000)
+
+
+@pytest.mark.parametrize("before", [b"", b"base_backup, process 1234567 on a host with a long name\n"])
+def test_a_lock_is_taken_on_a_full_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: bytes) -> None:
+    """Otherwise what fills it could never be removed; nobody is named then, and above all nobody else."""
+    path = tmp_path / "lock"
+    path.write_bytes(before)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with files.locked(str(path), "base_backup"):
+        assert path.read_bytes().startswith(b"base_backup, process %d on " % os.getpid())
+        assert path.read_bytes().count(b"\n") == 1
+    monkeypatch.setattr(os, "pwrite", full)
+    with files.locked(str(path), "base_backup"):
+        assert path.read_bytes() == b""
 
 
 HOLD = """
@@ -229,10 +273,10 @@ def test_a_lock_that_cannot_be_written_is_shared_by_those_who_read(
     before = Path(lock).read_text()
     with files.locked(lock, "a clone", reading=True), files.locked(lock, "another clone", reading=True):
         monkeypatch.undo()
-        refused = pytest.raises(Busy, match="held by a restore to another place, which may not write its name")
+        refused = pytest.raises(Busy, match="held by a restore that may not write its name there")
         with refused, files.locked(lock, "a backup"):
             pytest.fail("a writer took the readers' lock")
-        with pytest.raises(Busy, match="a restore to another"), files.locked(lock, "can write", reading=True):
+        with pytest.raises(Busy, match="a restore that may not"), files.locked(lock, "can write", reading=True):
             pytest.fail("whoever can write holds it alone")
     assert Path(lock).read_text() == before
 
@@ -250,3 +294,29 @@ def test_a_lock_behind_a_link_is_refused(lock: str, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic links"), files.locked(lock, "x"):
         pytest.fail("a link was followed")
     assert (tmp_path / "victim").read_text() == "untouched"
+
+
+def test_nobody_else_can_open_a_lock_and_hold_it(lock: str) -> None:
+    Path(lock).touch(0o640)
+    with files.locked(lock, "a backup"):
+        assert mode(Path(lock)) == 0o600
+
+
+def test_who_holds_a_lock_without_a_word_is_named_all_the_same(lock: str) -> None:
+    Path(lock).write_text("a backup, process 1 on elsewhere\n")
+    with open(lock, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with (
+            pytest.raises(Busy, match=rf"held by a backup, .* \(in truth by process {os.getpid()}\)"),
+            files.locked(lock, "another"),
+        ):
+            pytest.fail("two hold the lock")
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_who_reads_does_without_a_lock_where_there_was_never_one(
+    lock: str, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    unwritable(monkeypatch, code)
+    with files.locked(lock, "a restore", reading=True), files.locked(lock, "another restore", reading=True):
+        assert not Path(lock).exists()

@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.control_file import identifier_in
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import identity
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.core.test_control_file import IDENTIFIER, control
@@ -164,18 +164,6 @@ def test_new_wal_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert done == [
         f"fsync {data}/{name}" for name in (f"pg_wal/{SEGMENT}", "pg_wal", "pg_wal/archive_status", "global")
     ]
-
-
-def test_a_data_directory_is_changed_by_one_run_at_a_time(tmp_path: Path) -> None:
-    data = str(data_directory(tmp_path / "data"))
-    with identity.held(data):
-        with pytest.raises(Busy, match="is being changed by another run"), identity.held(data):
-            raise AssertionError("both hold it")
-        # The refused one has not taken the first one's hold with it.
-        with pytest.raises(Busy), identity.held(data):
-            raise AssertionError("both hold it")
-    with identity.held(data) as descriptor:
-        assert os.path.samestat(os.fstat(descriptor), os.stat(data))
 
 
 def test_generated_identifiers_differ() -> None:

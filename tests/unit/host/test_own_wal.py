@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._host.own_wal import own_histories, own_segments
 from tests.unit.core.examples import IDENTITY, fork
 
@@ -54,7 +54,29 @@ def test_a_segment_is_told_by_its_first_page(wal: Path, content: bytes, own: boo
     assert list(found) == ([(2, 7)] if own else [])
     if own:
         status = (wal / str(NAME)).stat()
-        assert found[2, 7] == (str(wal / str(NAME)), SIZE, status.st_mtime_ns)
+        assert found[2, 7][:3] == (str(wal / str(NAME)), SIZE, status.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("left", "timeline", "own"),
+    [
+        (7.5, 1, True),
+        (7.5, 2, True),
+        (7.5, 3, False),
+        (6.5, 1, False),
+        (6.5, 2, True),
+        (7, 1, False),
+        (7, 2, True),
+        (8.5, 1, True),
+    ],
+)
+def test_what_an_ancestor_wrote_after_its_timeline_was_left_is_recycled(
+    wal: Path, left: float, timeline: int, own: bool
+) -> None:
+    """A promotion renames it ahead of use, and its number may be the same again."""
+    (wal / str(NAME)).write_bytes(page(timeline=timeline))
+    (wal / "00000002.history").write_text(f"1\t{Lsn(int(left * SIZE))}\treason\n")
+    assert list(own_segments(str(wal.parent), TINY)) == ([(2, 7)] if own else [])
 
 
 def test_other_files_are_left_alone(wal: Path) -> None:

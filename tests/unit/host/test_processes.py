@@ -17,7 +17,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import (
     end_process,
     find_postmaster,
+    find_server,
     is_running,
+    started_at,
     startup_progress,
 )
 from tests.support.waiting import wait_until
@@ -114,3 +116,29 @@ def test_the_title_of_the_startup_process_tells_how_far_it_is(
     start(tmp_path, title)
     assert startup_progress(os.getpid()) == segment
     assert startup_progress(os.getppid()) is None
+
+
+def test_a_directory_is_known_by_itself_and_not_by_its_name(tmp_path: Path, start: Start) -> None:
+    """As of a server in a container, or one whose directory was renamed."""
+    (tmp_path / "data").mkdir()
+    process = start(tmp_path / "data", "postgres")
+    (tmp_path / "data").rename(tmp_path / "renamed")
+    (tmp_path / "data").mkdir()
+    assert find_postmaster(f"{tmp_path}/renamed") == process.pid
+    assert find_postmaster(f"{tmp_path}/data") is None
+
+
+def test_what_a_server_has_left_behind_is_found_when_that_is_gone(tmp_path: Path, start: Start) -> None:
+    titles = ("17/main: app db [local] INSERT", "x: logger db [local] idle", "17/main: x: logger [local] idle")
+    orphans = [start(tmp_path, f"postgres: {title}").pid for title in titles]
+    start(tmp_path, "postgres: 17/main: logger ")
+    assert find_server(str(tmp_path)) == (None, tuple(sorted(orphans)))
+    server = start(tmp_path, "postgres")
+    assert find_server(str(tmp_path)) == (server.pid, ())
+
+
+def test_a_process_is_told_from_a_later_one_of_its_number(tmp_path: Path, start: Start) -> None:
+    first = start(tmp_path, "postgres")
+    assert started_at(first.pid) == started_at(first.pid)
+    assert started_at(first.pid) != started_at(os.getpid())
+    assert started_at(2**22 + 1) is None

@@ -18,6 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program 
     plan_program,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files, apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, apply
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program, observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
@@ -44,7 +45,7 @@ def base_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def install(path: Path) -> None:
-    apply(plan_program(observe_program(str(path))), Host(CommandRunner()))
+    apply(plan_program(observe_program(str(path))), Host(CommandRunner()), {**apply_files.STEPS, **apply_program.STEPS})
 
 
 def version(*command: str | Path) -> str:

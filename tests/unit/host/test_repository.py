@@ -3,19 +3,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is in a repository is seen as it is; partial, foreign and linked things are not taken for more than that."""
 
+import errno
 import json
 import os
+import re
+import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import Entry, plan_repository
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walpages import Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, carry_out
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from tests.unit.core.examples import IDENTITY, NOON, backup
 from tests.unit.host.fakes import Killed, killed_at
 
@@ -27,8 +36,20 @@ def lay_out(layout: Layout) -> int:
     access = (current_user(), None, 0o750)
     plan = plan_repository(layout, repository.observe(layout), IDENTITY, access, "an-id")
     for step in plan.steps:
-        carry_out(step, Host(CommandRunner()))
+        carry_out(step, Host(CommandRunner()), STEPS)
     return len(plan.steps)
+
+
+def test_a_repository_of_a_user_with_another_number_says_what_to_do(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign = Entry("directory", 0o750, "998", "backup")
+    monkeypatch.setattr(repository, "_entry", lambda _path: foreign)
+    monkeypatch.setattr(os, "access", lambda _path, _rights: False)
+    for look in (repository.observe, repository.require):
+        with pytest.raises(Error, match=r"has mode 0750 and belongs to 998:backup, so \S+ may not read it") as failure:
+            look(layout)
+        assert "no user of this host has the number 998: where hosts share a repository" in str(failure.value)
 
 
 @pytest.fixture
@@ -50,7 +71,7 @@ def put_segment(layout: Layout, number: int, suffix: str = "", arrived: float = 
 
 
 def put_backup(layout: Layout, label: str, place: str | None = None) -> None:
-    put(f"{place or layout.backup(label)}/backup.json", json.dumps(backup(label, 0, 3).as_document()))
+    put(f"{place or layout.backup(label)}/backup.json", json.dumps(backup(label, 0, 3).sealed()))
 
 
 def test_a_repository_is_laid_out_once(layout: Layout) -> None:
@@ -132,7 +153,7 @@ def test_a_repository_of_another_format_is_refused(layout: Layout) -> None:
 
 def test_published_backups_are_listed_oldest_first_and_nothing_else(layout: Layout, tmp_path: Path) -> None:
     for number, label in ((2, "b"), (1, "a")):
-        put(f"{layout.backup(label)}/backup.json", json.dumps(backup(label, number, 3).as_document()))
+        put(f"{layout.backup(label)}/backup.json", json.dumps(backup(label, number, 3).sealed()))
     put_backup(layout, "half", layout.partial("half"))
     put_backup(layout, "linked", str(tmp_path / "elsewhere"))
     os.symlink(tmp_path / "elsewhere", layout.backup("linked"))
@@ -153,14 +174,32 @@ def test_segments_of_every_compression_are_joined_and_foreign_files_are_not(layo
         "x",
     ):
         put(f"{directory}/{name}")
-    put(str(tmp_path / "real"))
-    os.symlink(tmp_path / "real", f"{directory}/{SEGMENT}07")
-    os.mkdir(f"{directory}/{SEGMENT}07.zst")
     runs = repository.read_catalog(layout).wal
     assert [(str(run.first)[-2:], str(run.last)[-2:], run.archived.timestamp() - NOON.timestamp()) for run in runs] == [
         ("03", "06", 6.0),
         ("08", "08", 8.0),
     ]
+
+
+def test_what_is_in_the_place_of_a_segment_and_no_file_is_there_to_be_refused(layout: Layout, tmp_path: Path) -> None:
+    """pgark-wal stops at it, and so no other copy of the segment is of use, unless it is another form of it."""
+    put_segment(layout, 3)
+    directory = os.path.dirname(layout.wal_file(f"{SEGMENT}03"))
+    os.symlink(f"{directory}/{SEGMENT}03", f"{directory}/{SEGMENT}04.zst")
+    os.mkfifo(f"{directory}/{SEGMENT}05")
+    os.mkdir(f"{directory}/{SEGMENT}06.gz")
+    os.symlink(f"{directory}/{SEGMENT}03", f"{directory}/{SEGMENT}03.zst")
+    found = [file for _place, file in sorted(repository.read_catalog(layout).files.items())]
+    assert [os.path.basename(file.path)[22:] for file in found] == ["03", "04.zst", "05", "06.gz"]
+    for file in found[1:]:
+        place = Place(repository.require(layout), TimelinePath.parse(1, ""), 4)
+        problem = bring(file, place, str(tmp_path / "target"), CommandRunner())
+        assert problem is not None
+        assert "regular file" in problem
+    os.rename(directory, tmp_path / "elsewhere")
+    os.symlink(tmp_path / "elsewhere", directory)
+    with pytest.raises(Error, match="0000000100000000 is a link, expected a directory"):
+        repository.read_catalog(layout)
 
 
 def test_histories_are_read_where_they_are_files(layout: Layout, tmp_path: Path) -> None:
@@ -194,15 +233,97 @@ def test_leftovers_are_the_hidden_partial_directories(layout: Layout) -> None:
 @pytest.mark.parametrize("change", [{"label": "other"}, {"system_identifier": "7309999999999999999"}])
 def test_a_backup_that_was_copied_in_is_not_taken_for_the_clusters_own(layout: Layout, change: dict[str, str]) -> None:
     document = {**backup("monday", 0, 3).as_document(), **change}
-    put(f"{layout.backup('monday')}/backup.json", json.dumps(document))
-    with pytest.raises(Error, match=r"monday/backup.json describes backup .*, expected 'monday' of .*\nHINT: move"):
-        repository.read_catalog(layout)
+    put(f"{layout.backup('monday')}/backup.json", json.dumps(seal(document)))
+    found = repository.read_catalog(layout)
+    assert found.backups == ()
+    assert re.search(r"monday/backup.json describes backup .*, expected 'monday' of ", found.broken["monday"])
+
+
+EVIL: dict[str, Callable[[str], object]] = {
+    "deeply nested": lambda path: put(path, '{"format": 1, "id": ' + "[" * 200_000 + "]" * 200_000 + "}"),
+    "a list": lambda path: put(path, "[1]"),
+    "half of it": lambda path: put(path, '{"format": 1, "la'),
+    "empty": lambda path: put(path, ""),
+    "an endless number": lambda path: put(path, '{"format": ' + "9" * 500_000 + "}"),
+    "no number": lambda path: put(path, '{"format": NaN}'),
+    "not UTF-8": lambda path: Path(path).write_bytes(b'{"format": 1, "id": "\xff\xfe"}'),
+    "too large": lambda path: put(path, '{"format": 1, "id": "' + "x" * (1 << 20) + '"}'),
+    "of another format": lambda path: put(path, '{"format": 2}'),
+    "of another type": lambda path: put(path, '{"format": 1, "id": ["x"], "system_identifier": 5, "label": {}}'),
+    "without a checksum": lambda path: put(path, json.dumps({"format": 1})),
+    "with a flipped bit": lambda path: put(path, json.dumps(backup("monday", 0, 3).sealed() | {"size": 23_000_001})),
+    "a FIFO": os.mkfifo,
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+    "a directory": os.mkdir,
+    "a link to what never ends": lambda path: os.symlink("/dev/zero", path),
+    "a link to another file": lambda path: os.symlink("/etc/passwd", path),
+}
+
+
+def replaced(path: str, kind: str) -> None:
+    if os.path.lexists(path):
+        os.unlink(path)
+    EVIL[kind](path)
+
+
+@pytest.mark.parametrize("kind", EVIL)
+def test_one_bad_description_is_named_and_the_other_backups_are_there(layout: Layout, kind: str) -> None:
+    for label in ("monday", "tuesday"):
+        put_backup(layout, label)
+    replaced(f"{layout.backup('monday')}/backup.json", kind)
+    found = repository.read_catalog(layout)
+    assert [each.label for each in found.backups] == ["tuesday"]
+    assert list(found.broken) == ["monday"]
+    assert len(found.broken["monday"]) < 300
+    assert "monday" not in found.incomplete
+    assert "monday" in found.taken_labels
+
+
+@pytest.mark.parametrize("place", ["marker", "identity"])
+@pytest.mark.parametrize("kind", EVIL)
+def test_a_repository_that_cannot_be_believed_is_refused(layout: Layout, kind: str, place: str) -> None:
+    path = getattr(layout, place)
+    replaced(path, kind)
+    of_its_own = repository.repository_id if place == "marker" else repository.known_major
+    for look in (repository.read_catalog, repository.observe, of_its_own):
+        with pytest.raises(Error, match=os.path.basename(path)):
+            look(layout)
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "a link to what never ends", "a directory", "too large", "of another type"])
+def test_one_bad_history_file_is_named_and_the_other_timelines_are_there(layout: Layout, kind: str) -> None:
+    put(f"{layout.wal}/00000002.history", "1\t0/5000000\tx")
+    replaced(f"{layout.wal}/00000003.history", kind)
+    found = repository.read_catalog(layout)
+    if kind != "a directory":  # which is taken for one of segments
+        assert list(found.broken_histories) == [3]
+        with pytest.raises(InvalidValue, match="of timeline 3 cannot be used: "):
+            found.path_to(3)
+    assert found.path_to(2).timeline == 2
+
+
+def test_a_description_that_nobody_may_read_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_backup(layout, "monday")
+
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(repository, "_backup", lambda path, *_rest: refuse(path))
+    assert repository.read_catalog(layout).broken == {"monday": f"{layout.backup('monday')}: Permission denied"}
+
+
+def test_what_stands_for_a_file_of_a_backup_is_none(layout: Layout) -> None:
+    put_backup(layout, "monday")
+    for name in ("backup_manifest", "pg_wal.tar"):
+        put(f"{layout.backup('monday')}/{name}")
+    os.mkfifo(f"{layout.backup('monday')}/base.tar")
+    assert repository.read_catalog(layout).incomplete == {"monday": ["base.tar"]}
 
 
 def test_backups_are_in_the_order_of_what_they_hold_when_the_clock_was_set_back(layout: Layout) -> None:
     for label, lsn, minutes in (("first", 3, 60), ("second", 9, 0)):
-        document = {**backup(label, minutes, 3).as_document(), "stop_lsn": f"0/{lsn}000000"}
-        put(f"{layout.backup(label)}/backup.json", json.dumps(document))
+        document = {**backup(label, minutes, 3).as_document(), "start_lsn": "0/2000028", "stop_lsn": f"0/{lsn}000000"}
+        put(f"{layout.backup(label)}/backup.json", json.dumps(seal(document)))
     assert [found.label for found in repository.read_catalog(layout).backups] == ["first", "second"]
 
 
@@ -215,7 +336,7 @@ def test_a_link_is_not_taken_for_an_archived_segment(layout: Layout) -> None:
 
 def test_what_is_missing_in_a_backup_is_named(layout: Layout) -> None:
     document = {**backup("monday", 0, 3).as_document(), "tablespaces": {"16385": "/srv/fast"}}
-    put(f"{layout.backup('monday')}/backup.json", json.dumps(document))
+    put(f"{layout.backup('monday')}/backup.json", json.dumps(seal(document)))
     assert repository.read_catalog(layout).incomplete == {
         "monday": ["backup_manifest", "base.tar", "16385.tar", "pg_wal.tar"]
     }
@@ -233,10 +354,10 @@ def test_a_backup_that_is_not_finished_is_named(layout: Layout) -> None:
 def test_every_segment_is_listed_with_what_tells_it_from_others(layout: Layout) -> None:
     put_segment(layout, 3, ".zst", arrived=60)
     path = layout.wal_file(f"{SEGMENT}03") + ".zst"
-    put(f"{layout.wal}/00000002.history", "1\t0/5000000\tx")
-    found = repository.read_catalog(layout)
-    assert found.files == {(1, 3): (path, 3, int(NOON.timestamp() + 60) * 10**9)}
-    assert found.arrivals == {1: NOON.replace(minute=1), 2: NOON}
+    found = repository.read_catalog(layout).files[1, 3]
+    assert found[:3] == (path, 3, int(NOON.timestamp() + 60) * 10**9)
+    os.utime(path)
+    assert repository.read_catalog(layout).files[1, 3].state != found.state
 
 
 def test_a_repository_is_told_by_its_id(layout: Layout) -> None:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A restore is staged on a real file system, killed everywhere and run again until it is done."""
 
+import errno
 import os
 import stat
 from dataclasses import replace
@@ -13,25 +14,32 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     HELD_CONTROL,
     RECORD,
+    Reservation,
     RestoreRecord,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, killed_at
-from tests.unit.host.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, SyntheticBackup, contents, fill
+from tests.unit.host.synthetic import FILES, SyntheticBackup, contents, fill
 
-RECORDED = RestoreRecord(Target().as_dict(), "monday", "main", "73", "/data.before-x")
+RUN = Reservation("/data", "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
+RECORDED = RestoreRecord(Target().as_dict(), "monday", "main", "73", "/data.before-x", reservation=RUN)
+
+
+def as_of(staging: Path, record: RestoreRecord = RECORDED) -> RestoreRecord:
+    """Return the record as it is noted in its own staging directory."""
+    return replace(record, own=staging.stat().st_ino)
 
 
 def test_staging_begins_with_its_record(tmp_path: Path) -> None:
     staging = tmp_path / "data.restore"
     restore.begin(str(staging), RECORDED)
     assert os.listdir(staging) == [RECORD]
-    assert read_record(str(staging)) == RECORDED
+    assert read_record(str(staging)) == as_of(staging)
     assert stat.S_IMODE(staging.stat().st_mode) == 0o700
 
 
@@ -59,7 +67,7 @@ def test_a_beginning_that_is_killed_converges(tmp_path: Path, monkeypatch: pytes
             restore.begin(staging, RECORDED)
         stage_again(staging, RECORDED)
         assert os.listdir(staging) == [RECORD]
-        assert read_record(staging) == RECORDED
+        assert read_record(staging) == as_of(Path(staging))
 
 
 def test_a_record_that_another_process_was_writing_is_cleared_away(tmp_path: Path) -> None:
@@ -71,8 +79,8 @@ def test_a_record_that_another_process_was_writing_is_cleared_away(tmp_path: Pat
 def staged(tmp_path: Path, name: str) -> tuple[Path, RestoreRecord]:
     """Make a staging directory with a tablespace outside."""
     staging, outside = tmp_path / name, tmp_path / f"{name} tablespace"
-    record = replace(RECORDED, places=(str(outside),))
-    restore.begin(str(staging), record)
+    restore.begin(str(staging), replace(RECORDED, places=(str(outside),)))
+    record = as_of(staging, replace(RECORDED, places=(str(outside),)))
     fill(staging, {"PG_VERSION": "17", "base/1": "x", HELD_CONTROL: "x", "pgark.before-x/PG_VERSION": "an earlier one"})
     fill(outside, {"PG_17/1": "x"})
     return staging, record
@@ -139,47 +147,6 @@ def test_discarding_that_is_killed_never_forgets_a_directory_outside(
         assert not os.path.exists(record.places[0])
 
 
-@pytest.mark.parametrize("compression", SUFFIXES)
-def test_a_backup_is_unpacked_so_that_it_cannot_start(tmp_path: Path, compression: str) -> None:
-    stored = SyntheticBackup(tmp_path / "stored", compression)
-    staging, place, wal = tmp_path / "data.restore", tmp_path / "a tablespace", tmp_path / "wal outside"
-    restore.begin(str(staging), RECORDED)
-    restore.unpack(str(stored.directory), str(staging), {"16384": str(place)}, str(wal), CommandRunner())
-    expected = {path: content for path, content in FILES.items() if path != CONTROL}
-    assert {path: (staging / path).read_bytes() for path in expected} == expected
-    assert (staging / HELD_CONTROL).read_bytes() == FILES[CONTROL]
-    assert not (staging / CONTROL).exists()
-    assert os.readlink(staging / "pg_tblspc/16384") == str(place)
-    assert {path: (place / path).read_bytes() for path in TABLESPACE} == TABLESPACE
-    assert os.readlink(staging / "pg_wal") == str(wal)
-    assert sorted(os.listdir(wal)) == [SEGMENT, "archive_status"]
-    assert stat.S_IMODE((staging / "base").stat().st_mode) == 0o700
-
-
-def test_wal_stays_inside_where_it_was_inside(tmp_path: Path) -> None:
-    stored = SyntheticBackup(tmp_path / "stored")
-    restore.begin(f"{tmp_path}/staging", RECORDED)
-    restore.unpack(str(stored.directory), f"{tmp_path}/staging", {}, None, CommandRunner())
-    assert sorted(os.listdir(tmp_path / "staging/pg_wal")) == [SEGMENT, "archive_status"]
-
-
-def test_the_record_of_an_earlier_restore_stays_in_the_backup(tmp_path: Path) -> None:
-    """It names directories that are in use; staging is discarded together with those that its record names."""
-    in_use, staging = tmp_path / "in use", str(tmp_path / "staging")
-    fill(in_use, {"table": "live"})
-    restore.begin(f"{tmp_path}/earlier", replace(RECORDED, complete=True, places=(str(in_use),)))
-    stored = SyntheticBackup(tmp_path / "stored")
-    stored.archives["base"][RECORD] = (tmp_path / "earlier" / RECORD).read_bytes()
-    stored.archives["base"][f"base/{RECORD}"] = b"not a record"
-    stored.pack()
-    restore.begin(staging, RECORDED)
-    restore.unpack(str(stored.directory), staging, {}, None, CommandRunner())
-    assert read_record(staging) == RECORDED
-    assert os.path.exists(f"{staging}/base/{RECORD}")
-    stage_again(staging, RECORDED)
-    assert (in_use / "table").exists()
-
-
 @pytest.fixture
 def stored(tmp_path: Path) -> SyntheticBackup:
     """Provide a good backup."""
@@ -194,8 +161,10 @@ def staging(tmp_path: Path) -> str:
 
 
 def test_staging_is_verified_with_postgresqls_own_tool(stored: SyntheticBackup, staging: str) -> None:
+    stored.archives["base"]["pgark.before-x/PG_VERSION"] = b"of an earlier restore"
+    stored.write_manifest()
     digest = restore.read_manifest(str(stored.directory))[1]
-    ignored = [word for path in (CONTROL, HELD_CONTROL, RECORD) for word in ("--ignore", path)]
+    ignored = [word for path in (CONTROL, HELD_CONTROL, RECORD, "pgark.before-x") for word in ("--ignore", path)]
     options = ["--exit-on-error", "--quiet", "--manifest-path", f"{stored.directory}/backup_manifest"]
     argv = ["/bin17/pg_verifybackup", *options, *ignored, staging]
     runner = FakeRunner((argv, OK))
@@ -242,6 +211,28 @@ def test_without_tablespaces_there_is_no_map(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [RECORD, "postgresql.auto.conf", "recovery.signal"]
 
 
+def test_the_backups_own_map_of_tablespaces_is_not_followed(tmp_path: Path) -> None:
+    fill(tmp_path, {"postgresql.auto.conf": "", "tablespace_map": "16384 /of/somebody/else\n"})
+    write_record(str(tmp_path), RECORDED)
+    restore.configure(str(tmp_path), {}, {}, {})
+    assert not (tmp_path / "tablespace_map").exists()
+
+
+def test_a_group_that_may_read_the_data_directory_may_read_what_is_written_into_it(tmp_path: Path) -> None:
+    for mode, expected in ((0o750, 0o640), (0o700, 0o600)):
+        tmp_path.chmod(mode)
+        fill(tmp_path, {"postgresql.auto.conf": ""})
+        write_record(str(tmp_path), RECORDED)
+        restore.configure(str(tmp_path), {}, {}, {"16384": "/ts"})
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {expected}
+
+
+def test_recovery_is_configured_where_a_link_kept_the_file_out_of_the_backup(tmp_path: Path) -> None:
+    write_record(str(tmp_path), RECORDED)
+    restore.configure(str(tmp_path), {"restore_command": "get"}, {}, {})
+    assert (tmp_path / "postgresql.auto.conf").read_text() == "restore_command = 'get'\n"
+
+
 def test_what_was_overridden_is_still_noted_when_staging_is_complete(tmp_path: Path) -> None:
     staging, record = staged(tmp_path, "staging")
     write_record(str(staging), replace(record, overrides={"port": "1"}))
@@ -251,19 +242,25 @@ def test_what_was_overridden_is_still_noted_when_staging_is_complete(tmp_path: P
     assert (found.complete, found.overrides) == (True, {"port": "1"})
 
 
-def test_only_missing_configuration_is_restored(tmp_path: Path) -> None:
-    backup, target = tmp_path / "backup", tmp_path / "etc/17 main"
-    fill(backup, {"config/postgresql.conf": "from the backup", "config/conf.d/a.conf": "a", "base.tar": ""})
-    fill(target, {"pg_hba.conf": "here", "conf.d/a.conf": "edited"})
-    wanted = {"pg_hba.conf": "here", "postgresql.conf": "from the backup", "conf.d/a.conf": "edited"}
-    for source in ("backup", "without"):
-        restore.restore_configuration(str(tmp_path / source), str(target))
-        assert contents(target) == wanted
-
-
 def test_the_control_file_is_released_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, {HELD_CONTROL: "new"})
     wanted = [f"rename {tmp_path}/{HELD_CONTROL}", f"fsync {tmp_path}/global"]
     assert changes_of(monkeypatch, lambda: restore.release_control(str(tmp_path))) == wanted
     assert changes_of(monkeypatch, lambda: restore.release_control(str(tmp_path))) == []
     assert contents(tmp_path) == {CONTROL: "new"}
+
+
+@pytest.mark.parametrize("error", [Error("not good"), OSError(errno.ENOSPC, "No space left on device")])
+def test_what_cannot_be_finished_takes_no_room(tmp_path: Path, error: Exception) -> None:
+    staging, record = staged(tmp_path, "staging")
+    with pytest.raises(type(error)), restore.discarded_on_failure(str(staging)):
+        raise error
+    assert os.listdir(staging) == [RECORD]
+    assert not os.path.exists(record.places[0])
+
+
+def test_what_is_killed_is_left_to_the_next_run(tmp_path: Path) -> None:
+    staging, _record = staged(tmp_path, "staging")
+    with pytest.raises(Killed), restore.discarded_on_failure(str(staging)):
+        raise Killed
+    assert (staging / "PG_VERSION").exists()

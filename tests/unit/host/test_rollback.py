@@ -3,7 +3,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A rollback on a real file system, killed everywhere and run again until it is done."""
 
-import contextlib
 import json
 import os
 from collections.abc import Sequence
@@ -19,19 +18,21 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     DataDirectory,
     RestoreRecord,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import rollback
+from ansible_collections.pgark.postgres.plugins.module_utils._host import aside, rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, apply
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     mark_of,
     observe_directory,
     write_record,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS
 from tests.unit.host.fakes import Killed, changes_of, killed_at
 from tests.unit.host.synthetic import contents, fill
 
@@ -45,7 +46,8 @@ class ControlRunner(CommandRunner):
 
     def run(self, argv: Sequence[str], **options: Any) -> Result:
         assert argv[0].endswith("/pg_controldata")
-        return Result(0, "Database system identifier:  73\n", "")
+        state = "Latest checkpoint's TimeLineID:  1\nDatabase cluster state:  shut down\n"
+        return Result(0, f"Database system identifier:  73\n{state}", "")
 
 
 class Restored:
@@ -77,8 +79,8 @@ class Restored:
 
     def roll_back(self, wanted: str | None = None) -> bool:
         """Roll back; tell whether there was anything to do."""
-        plan = plan_rollback(self.situation(wanted), wanted, force=False, stamp=STAMP).plan
-        apply(plan, Host(ControlRunner(), bin_directory="/bin17"))
+        plan = plan_rollback(self.situation(wanted), wanted, force=False, stamp=STAMP, anew=Anew()).plan
+        apply(plan, Host(ControlRunner(), bin_directory="/bin17"), STEPS)
         return plan.changed
 
     def check_done(self) -> None:
@@ -118,7 +120,8 @@ def test_undoing_it_restores_every_name(tmp_path: Path, mount_point: bool) -> No
     before = contents(tmp_path)
     subject.roll_back()
     assert subject.roll_back(str(subject.aside))
-    assert contents(tmp_path) == before
+    noted = f"{subject.kept.relative_to(tmp_path)}.json"
+    assert {name: text for name, text in contents(tmp_path).items() if name != noted} == before
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -142,10 +145,13 @@ def test_a_rollback_that_is_killed_again_and_again_converges(
     subject = Restored(tmp_path, mount_point)
     killed = True
     while killed:
-        with killed_at(monkeypatch, 9, after=True) as done, contextlib.suppress(Killed):
-            subject.roll_back()
+        killed = False
+        with killed_at(monkeypatch, 9, after=True):
+            try:
+                subject.roll_back()
+            except Killed:
+                killed = True
         subject.check_cannot_start_half_way()
-        killed = len(done) == 9
     subject.check_done()
 
 
@@ -172,11 +178,20 @@ def test_undoing_it_that_is_killed_anywhere_converges(
 
 def test_the_journal_is_durable_before_anything_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Restored(tmp_path, mount_point=False)
-    done = [change for change in changes_of(monkeypatch, subject.roll_back) if not change.startswith("chmod")]
+    kept_out = (f"fsync {subject.path}", f"fsync {subject.aside}")  # servers, meanwhile
+    done = [
+        change
+        for change in changes_of(monkeypatch, subject.roll_back)
+        if not change.startswith("chmod") and "postmaster.pid" not in change and change not in kept_out
+    ]
     temporary = f"{tmp_path}/.data.rollback.json.{os.getpid()}.tmp"
+    noted = f"{tmp_path}/.{subject.aside.name}.json.{os.getpid()}.tmp"
     assert done == [
         f"fsync {temporary}",
         f"rename {temporary}",
+        f"fsync {tmp_path}",
+        f"fsync {noted}",
+        f"rename {noted}",
         f"fsync {tmp_path}",
         f"rename {subject.path}",
         f"fsync {tmp_path}",
@@ -213,20 +228,20 @@ def test_what_is_kept_is_known_for_what_it_is(tmp_path: Path) -> None:
 def test_a_rollback_is_under_way_until_its_source_has_moved(tmp_path: Path) -> None:
     subject = Restored(tmp_path, mount_point=False)
     directory = DataDirectory(str(subject.path), str(subject.path), "cluster")
-    assert rollback.under_way(directory) is None
-    rollback.note(directory.journal, str(subject.kept), str(subject.aside), "/bin17", ControlRunner())
-    noted = rollback.under_way(directory)
+    assert aside.under_way(directory) is None
+    rollback.note(directory.journal, str(subject.kept), str(subject.aside), None, "/bin17", ControlRunner())
+    noted = aside.under_way(directory)
     assert noted is not None
     assert (noted.source, noted.aside, noted.kind) == (str(subject.kept), str(subject.aside), "cluster")
     assert set(noted.entries) == {name.split("/")[0] for name in OLD}
     subject.kept.rename(tmp_path / "moved")
-    assert rollback.under_way(directory) is None
+    assert aside.under_way(directory) is None
 
 
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text('{"source": "/x"}')
-    with pytest.raises(Error, match=r"journal cannot be read: KeyError\('entries'\)\nHINT: "):
-        rollback.read_journal(str(tmp_path / "journal"))
+    with pytest.raises(Error, match=r"journal has no aside, expected one\nHINT: "):
+        aside.read_journal(str(tmp_path / "journal"))
 
 
 def test_what_was_left_of_a_journal_that_was_being_written_goes_with_it(tmp_path: Path) -> None:

@@ -4,11 +4,14 @@
 """No WAL that only the old data directory holds is lost, and none that it does not hold is made up."""
 
 import os
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import WalSaver
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from tests.unit.host.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
@@ -22,6 +25,8 @@ class OldWal:
         self.old, self.new = top / "old data", top / "new data"
         self.layout = Layout(str(top / "repository"), "main")
         self.further: tuple[Layout, ...] = ()
+        self.force = False
+        self.system_identifier: str | None = None
         for path in (self.old / "pg_wal/archive_status", self.new / "pg_wal"):
             path.mkdir(parents=True)
 
@@ -33,11 +38,12 @@ class OldWal:
             (self.old / f"pg_wal/archive_status/{name}.ready").touch()
         return name
 
-    def archive(self, name: str) -> None:
-        """Put a file into the repository."""
+    def archive(self, name: str, content: bytes | None = None) -> None:
+        """Put a file into the repository: what the old data directory has, or other content."""
+        content = (self.old / "pg_wal" / name).read_bytes() if content is None else content
         place = Path(self.layout.wal_file(name) + ".zst")
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+        place.write_bytes(subprocess.run(["zstd", "-c"], input=content, capture_output=True, check=True).stdout)
 
     def push(self, name: str) -> list[str]:
         """The call of pgark-wal for a segment."""
@@ -47,7 +53,9 @@ class OldWal:
     def save(self, *announced: tuple[list[str], Result | Act]) -> list[str]:
         """Save, and list what the new directory has."""
         runner = FakeRunner(*announced)
-        WalSaver(str(self.old), str(self.new), (self.layout, *self.further), "/opt/pgark-wal", runner).run()
+        places = (self.layout, *self.further)
+        how = (runner, self.force, self.system_identifier)
+        WalSaver(str(self.old), str(self.new), places, "/opt/pgark-wal", *how).run()
         assert not runner.announced
         return sorted(os.listdir(self.new / "pg_wal"))
 
@@ -113,6 +121,45 @@ def test_what_is_archived_or_staged_is_left_as_it_is(wal: OldWal) -> None:
     assert (wal.new / "pg_wal" / staged_already).read_text() == "from the backup"
 
 
+@pytest.mark.parametrize("moment", [1, 2, 3, None])
+def test_what_was_placed_of_a_timeline_that_was_left_gives_way_to_all_of_it(
+    wal: OldWal, monkeypatch: pytest.MonkeyPatch, moment: int | None
+) -> None:
+    """Else it would stay behind with the old data: the placed one is called archived."""
+    name, whole = wal.put(4, segment(4)), segment(4)
+    placed, done = wal.new / "pg_wal" / name, wal.new / f"pg_wal/archive_status/{name}.done"
+    done.parent.mkdir()
+    done.touch()
+    placed.write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    if moment is not None:
+        with killed_at(monkeypatch, moment), pytest.raises(Killed):
+            wal.save()
+    wal.save()
+    assert placed.read_bytes() == whole
+    assert not done.exists()
+
+
+def test_what_another_server_has_archived_under_the_name_is_not_taken_for_it(wal: OldWal) -> None:
+    """A recovery would read the archived one, and never come to what this server wrote."""
+    archived, name, later = wal.put(2, segment(2)), wal.put(3, segment(3), ready=True), wal.put(4, segment(4))
+    wal.archive(archived)
+    wal.archive(name, segment(3).replace(b"x", b"y"))
+    refused = (wal.push(name), Result(1, "", "its content differs"))
+    with pytest.raises(Error, match=f"{name} in {wal.old}/pg_wal and in {wal.layout.wal} are not the same WAL"):
+        wal.save(refused)
+    assert os.listdir(wal.new / "pg_wal") == []
+    wal.force = True
+    assert wal.save(refused) == [], f"from there on, {later} too is no part of the history that is restored"
+
+
+def test_an_archived_segment_that_is_damaged_is_no_reason_to_leave_the_good_one_behind(wal: OldWal) -> None:
+    name = wal.put(3, segment(3))
+    wal.archive(name)
+    place = Path(wal.layout.wal_file(name) + ".zst")
+    place.write_bytes(place.read_bytes()[:-3])
+    assert wal.save() == [name]
+
+
 def test_a_saved_segment_is_durable_before_it_has_its_name(wal: OldWal, monkeypatch: pytest.MonkeyPatch) -> None:
     place = wal.new / "pg_wal" / wal.put(4, segment(4))
     done = changes_of(monkeypatch, wal.save)
@@ -126,6 +173,14 @@ def test_saving_that_is_killed_converges(wal: OldWal, monkeypatch: pytest.Monkey
         wal.save()
     assert wal.save() == [name]
     assert (wal.new / "pg_wal" / name).read_bytes() == segment(4)
+
+
+def test_wal_of_another_cluster_which_is_replaced_as_a_new_one_is_left(wal: OldWal) -> None:
+    wal.system_identifier = "77"
+    header = struct.pack("=HHIQ8xQII", 0xD116, 2, 1, 3 * TINY, 78, TINY, 8192)
+    wal.put(3, header.ljust(TINY, b"x"), ready=True)
+    kept = wal.put(4, struct.pack("=HHIQ8xQII", 0xD116, 2, 1, 4 * TINY, 77, TINY, 8192).ljust(TINY, b"x"))
+    assert wal.save() == [kept]
 
 
 def test_an_old_directory_without_wal_has_nothing_to_save(wal: OldWal) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RECORD
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RECORD, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import bytes_read
 from ansible_collections.pgark.postgres.plugins.module_utils._host.staging import look_at_staging
@@ -32,7 +34,8 @@ def stage(data: Path, **record: Any) -> Path:
     """Make the staging directory as a restore does at its beginning."""
     staging = data.with_name(f"{data.name}.restore")
     staging.mkdir()
-    (staging / RECORD).write_text(json.dumps({"backup": "monday", **record}))
+    begun = RestoreRecord(Target().as_dict(), "monday", "main", "73", f"{data}.before-x")
+    (staging / RECORD).write_text(json.dumps({**asdict(begun), **record}))
     return staging
 
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Programs get their arguments one by one, and what they print is read."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,27 @@ def test_a_base_backup_takes_the_password_from_its_environment_only() -> None:
     ]
     assert CONNECTION.environment == {"PGPASSWORD": "s3cret"}
     assert tools.Connection("", 5432, "x", None, "postgres").environment == {}
+
+
+@pytest.mark.parametrize(
+    ("host", "peer", "tls", "expected"),
+    [
+        ("/run/pg", "postgres", (), {"PGREQUIREPEER": "postgres"}),
+        ("@abstract", None, (), {}),
+        ("localhost", None, (), {"PGREQUIREAUTH": "!password"}),
+        ("localhost", None, (("sslmode", "require"),), {"PGSSLMODE": "require", "PGREQUIREAUTH": "!password"}),
+        (
+            "localhost",
+            None,
+            (("sslmode", "verify-full"), ("sslrootcert", "/ca"), ("sslcert", "/c"), ("sslkey", "/k")),
+            {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/ca", "PGSSLCERT": "/c", "PGSSLKEY": "/k"},
+        ),
+    ],
+)
+def test_a_server_has_to_prove_who_it_is(
+    host: str, peer: str | None, tls: tuple[tuple[str, str], ...], expected: dict[str, str]
+) -> None:
+    assert tools.Connection(host, 5432, "x", None, None, peer=peer, tls=tls).environment == expected
 
 
 @pytest.mark.parametrize(
@@ -55,11 +77,13 @@ def test_a_server_compresses_with_what_it_was_built_with(version: int, configure
     assert tools.server_compressions(version, configure) == found
 
 
-def test_the_path_that_pg_ctl_hands_to_a_shell_is_quoted() -> None:
-    argv = tools.pg_ctl_start_cmd(BIN, "/data $(id)", "/log file", 60, "/etc/it's $HOME/postgresql.conf")
+def test_the_options_that_pg_ctl_hands_to_a_shell_are_quoted() -> None:
+    options = ["-p", "5433", "-c", "config_file=/etc/it's $HOME/postgresql.conf", "-c", 'archive_command=cp "%p" /x']
+    argv = tools.pg_ctl_start_cmd(BIN, "/data $(id)", "/log file", 60, options)
     assert argv[:4] == ["/opt/pg 17/bin/pg_ctl", "start", "-D", "/data $(id)"]
-    assert argv[-2:] == ["-o", "-c config_file='/etc/it'\"'\"'s $HOME/postgresql.conf'"]
-    assert "-o" not in tools.pg_ctl_start_cmd(BIN, "/data", "/log", 60, None)
+    assert argv[-2] == "-o"
+    assert shlex.split(argv[-1]) == options
+    assert "-o" not in tools.pg_ctl_start_cmd(BIN, "/data", "/log", 60, [])
 
 
 def test_verification_ignores_what_it_is_told_to() -> None:

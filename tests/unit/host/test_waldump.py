@@ -16,11 +16,12 @@ from typing import IO
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog, SegmentFile
-from ansible_collections.pgark.postgres.plugins.module_utils._core.search import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch, stretches
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from ansible_collections.pgark.postgres.plugins.module_utils._host.walcache import WalCache, cache_file
 from ansible_collections.pgark.postgres.plugins.module_utils._host.waldump import WalReader
 from tests.unit.core.examples import IDENTITY, SIZE, catalog, fork
@@ -38,6 +39,7 @@ class FakeWaldump(CommandRunner):
         self.version = version
         self.calls: list[list[str]] = []
         self.modes: set[int] = set()
+        self.ending: str | None = None
 
     def run(
         self,
@@ -64,6 +66,8 @@ class FakeWaldump(CommandRunner):
         while name <= last:
             content = Path(place, str(name)).read_text()
             if content == DAMAGED:
+                if self.ending is not None:
+                    Path(place, str(name)).write_text(self.ending)
                 at = name.start_lsn(SIZE)
                 return Result(1, printed, f"pg_waldump: error: error in WAL record at 0/28: bad page at {at}\n")
             if content == "strange":
@@ -79,6 +83,14 @@ def content_of(number: int) -> str:
     at = number * SIZE
     end = line("Transaction", f"COMMIT 2026-11-21 12:00:{number:02}.000000 UTC", str(Lsn(at + 0x100)), xid=700 + number)
     return end + line("XLOG", f"RESTORE_POINT p{number}", str(Lsn(at + 0x200)), 98)
+
+
+@pytest.fixture(autouse=True)
+def _anything_is_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the text that stands for WAL here; what is taken for a segment is a test of its own."""
+    for name in ("_problem", "_unproved"):
+        monkeypatch.setattr(f"{bring.__module__}.{name}", lambda *_: None)
+    monkeypatch.setattr(f"{WalReader.__module__}.lines_of_records", lambda text, *_: text)
 
 
 @pytest.fixture
@@ -136,12 +148,17 @@ def test_before_postgresql_15_each_kind_of_records_is_asked_for_by_itself(archiv
     assert [[word for word in call if word.startswith("--")] for call in runner.calls] == [
         ["--rmgr=Transaction"],
         ["--rmgr=XLOG"],
+        ["--rmgr=Tablespace"],
     ]
     assert (seen.summary.xids, seen.summary.points[0].name) == ((709, 709), "p9")
     runner.calls.clear()
     new = FakeWaldump()
     look(archive, new, 9, 9)
-    assert [word for word in new.calls[0] if word.startswith("--")] == ["--rmgr=Transaction", "--rmgr=XLOG"]
+    assert [word for word in new.calls[0] if word.startswith("--")] == [
+        "--rmgr=Transaction",
+        "--rmgr=XLOG",
+        "--rmgr=Tablespace",
+    ]
 
 
 def test_a_path_over_several_timelines_is_read_as_one(tmp_path: Path) -> None:
@@ -161,15 +178,25 @@ def test_a_path_over_several_timelines_is_read_as_one(tmp_path: Path) -> None:
 
 def test_a_damaged_segment_is_named_and_nothing_behind_it_counts(archive: Catalog, tmp_path: Path) -> None:
     seen = look(changed(archive, tmp_path, 4, DAMAGED), FakeWaldump(), 1, 8)
-    found = {each.number: (each.summary.time is not None, each.damage) for each in seen}
+    found = {each.number: (each.summary.latest is not None, each.damage) for each in seen}
     assert found[4] == (False, "error in WAL record at 0/28: bad page at 0/4000000")
     assert found[5] == (False, None)
     assert all(found[number] == (True, None) for number in (1, 2, 3, 6, 7, 8))
 
 
-def test_the_last_segment_may_end_anywhere(archive: Catalog, tmp_path: Path) -> None:
-    (seen,) = look(changed(archive, tmp_path, 9, DAMAGED), FakeWaldump(), 9, 9)
-    assert (seen.damage, seen.summary.time) == (None, None)
+@pytest.mark.parametrize(
+    ("own", "rest", "damaged"), [(True, "", False), (False, "\0" * 100, False), (False, "\0" * 100 + "x", True)]
+)
+def test_the_last_segment_may_end_where_nothing_was_written_yet(
+    archive: Catalog, tmp_path: Path, own: bool, rest: str, damaged: bool
+) -> None:
+    """The end of a server's own one may hold what was there before it was recycled."""
+    subject = changed(archive, tmp_path, 9, DAMAGED)
+    runner = FakeWaldump()
+    runner.ending = rest
+    subject = replace(subject, files={**subject.files, (1, 9): subject.files[1, 9]._replace(own=own)})
+    (seen,) = look(subject, runner, 9, 9)
+    assert (seen.damage is not None, seen.summary.latest) == (damaged, None)
 
 
 @pytest.mark.parametrize("number", [5, 9])
@@ -182,6 +209,23 @@ def test_a_segment_that_cannot_be_decompressed_is_damaged_wherever_it_is(archive
     assert [each.damage for each in seen.values() if each.number != number] == [None] * 8
 
 
+def test_a_segment_that_is_damaged_is_read_from_a_further_repository(archive: Catalog, tmp_path: Path) -> None:
+    """It is named each time, so it is not remembered."""
+    with open(archive.files[1, 5].path, "r+b") as file:
+        file.truncate(20)
+    (tmp_path / "further").mkdir()
+    further = replace(archive, files={(1, each): stored(tmp_path / "further", each) for each in (5, 10)})
+    both = archive.backed_by(further)
+    cache = str(tmp_path / "cache.json")
+    for _turn in range(2):
+        with WalReader(both, BIN, FakeWaldump(), WalCache(cache)) as reader:
+            seen = list(reader.forwards(the_stretch(both), 1, 10))
+        assert [(each.summary.count, each.damage) for each in seen] == [(1, None)] * 10
+        text = reader.replaced[str(SegmentName.numbered(1, 5, SIZE))]
+        assert text.startswith(f"{archive.files[1, 5].path} is damaged: ")
+        assert text.endswith(f"; recovery reads {further.files[1, 5].path} instead")
+
+
 def test_other_failures_are_failures(archive: Catalog, tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match=r"pg_waldump ended with status 1: .* out of memory"):
         look(changed(archive, tmp_path, 9, "strange"), FakeWaldump(), 9, 9)
@@ -192,6 +236,37 @@ def test_programs_of_another_version_are_refused(archive: Catalog) -> None:
         Error, match=r"has pg_waldump \(PostgreSQL\) 16.4, expected that of PostgreSQL 17\nHINT: set bin"
     ):
         look(archive, FakeWaldump("16.4"), 9, 9)
+
+
+def test_segments_are_read_forwards_in_growing_batches(archive: Catalog) -> None:
+    runner = FakeWaldump()
+    with WalReader(archive, BIN, runner, None) as reader:
+        seen = list(reader.forwards(the_stretch(archive), 1, 8))
+    assert [(each.number, each.summary.points[0].name) for each in seen] == [(n, f"p{n}") for n in range(1, 9)]
+    names = [[int(word[-2:], 16) for word in call if not word.startswith("--")] for call in runner.calls]
+    assert names == [[1, 2], [2, 4], [4, 8], [8, 9]]
+
+
+def test_reading_goes_on_behind_a_damaged_segment(archive: Catalog, tmp_path: Path) -> None:
+    subject = changed(archive, tmp_path, 4, DAMAGED)
+    with WalReader(subject, BIN, FakeWaldump(), None) as reader:
+        seen = list(reader.forwards(the_stretch(subject), 1, 9))
+    assert [each.number for each in seen] == list(range(1, 10))
+    assert [each.number for each in seen if each.damage] == [4]
+    assert [each.number for each in seen if not each.summary.count] == [4]
+
+
+def test_a_segment_that_was_read_on_other_timelines_is_read_again(tmp_path: Path) -> None:
+    """A history that was changed since would have its pages judged by another one."""
+    places = [(1, number) for number in range(1, 7)] + [(2, number) for number in range(7, 10)]
+    files = {(t, n): stored(tmp_path, n, timeline=t) for t, n in places}
+    cache = str(tmp_path / "cache.json")
+    for where, calls in ((7.5, 1), (7.5, 0), (7.25, 1)):
+        subject = replace(catalog([], dict.fromkeys(places, 0), {2: fork(1, where)}), files=files)
+        runner = FakeWaldump()
+        with WalReader(subject, BIN, runner, WalCache(cache)) as reader:
+            list(reader.forwards(the_stretch(subject, 2), 7, 7))
+        assert len(runner.calls) == calls
 
 
 def test_the_records_of_one_segment_are_those_that_begin_there(archive: Catalog) -> None:
@@ -212,56 +287,57 @@ def test_a_record_from_a_position_on_is_asked_for_by_that(
 
 def test_what_was_read_is_remembered_by_what_the_files_are(archive: Catalog, tmp_path: Path) -> None:
     cache, runner = str(tmp_path / "cache" / "wal.json"), FakeWaldump()
-    first = look(archive, runner, 1, 9, WalCache(cache, f"{tmp_path}/"))
+    first = look(archive, runner, 1, 9, WalCache(cache))
     runner.calls.clear()
-    assert look(archive, runner, 1, 9, WalCache(cache, f"{tmp_path}/")) == first
+    assert look(archive, runner, 1, 9, WalCache(cache)) == first
     assert runner.calls == []
     touched = replace(archive, files={**archive.files, (1, 5): archive.files[1, 5]._replace(mtime_ns=77)})
-    assert look(touched, runner, 1, 9, WalCache(cache, f"{tmp_path}/")) == first
-    assert [[word[-1] for word in call[2:]] for call in runner.calls] == [["5", "6"], ["4", "5"]]
+    assert look(touched, runner, 1, 9, WalCache(cache)) == first
+    assert [[word[-1] for word in call[3:]] for call in runner.calls] == [["5", "6"], ["4", "5"]]
     assert stat.S_IMODE(os.stat(cache).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(os.path.dirname(cache)).st_mode) == 0o700
 
 
-def test_what_is_not_in_the_archive_is_not_remembered(archive: Catalog, tmp_path: Path) -> None:
+def test_what_a_server_may_still_write_is_not_remembered(archive: Catalog, tmp_path: Path) -> None:
     cache = tmp_path / "cache" / "wal.json"
-    look(archive, FakeWaldump(), 1, 9, WalCache(str(cache), "/srv/pgark/main/wal/"))
+    own = {place: file._replace(own=True) for place, file in archive.files.items()}
+    look(replace(archive, files=own), FakeWaldump(), 1, 9, WalCache(str(cache)))
     assert not cache.exists()
 
 
 def test_a_damaged_segment_is_not_remembered(archive: Catalog, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache.json")
     damaged = changed(archive, tmp_path, 4, DAMAGED)
-    look(damaged, FakeWaldump(), 1, 8, WalCache(cache, f"{tmp_path}/"))
-    seen = look(damaged, FakeWaldump(), 1, 8, WalCache(cache, f"{tmp_path}/"))
+    look(damaged, FakeWaldump(), 1, 8, WalCache(cache))
+    seen = look(damaged, FakeWaldump(), 1, 8, WalCache(cache))
     assert [each.number for each in seen if each.damage] == [4]
 
 
 @pytest.mark.parametrize(
     "content",
-    ["", "nonsense", "[]", "{}", '{"format": 2, "segments": []}', '{"format": 1, "segments": 7}',
-     '{"format": 1, "segments": [1]}', '{"format": 1, "segments": [["a", {}]]}', '{"format": 1, "segments": null}'],
+    ["", "nonsense", "[]", "{}", '{"format": 3, "segments": []}', '{"format": 4, "segments": 7}',
+     '{"format": 4, "segments": [1]}', '{"format": 4, "segments": [["a", {}]]}', '{"format": 4, "segments": null}'],
 )  # fmt: skip
 def test_a_cache_that_is_none_is_made_anew(archive: Catalog, tmp_path: Path, content: str) -> None:
     path = tmp_path / "cache.json"
     path.write_text(content)
-    look(archive, FakeWaldump(), 1, 9, WalCache(str(path), f"{tmp_path}/"))
+    look(archive, FakeWaldump(), 1, 9, WalCache(str(path)))
     runner = FakeWaldump()
-    look(archive, runner, 1, 9, WalCache(str(path), f"{tmp_path}/"))
+    look(archive, runner, 1, 9, WalCache(str(path)))
     assert runner.calls == []
 
 
 def test_an_entry_that_is_none_is_read_again(archive: Catalog, tmp_path: Path) -> None:
     path = tmp_path / "cache.json"
-    look(archive, FakeWaldump(), 9, 9, WalCache(str(path), f"{tmp_path}/"))
+    look(archive, FakeWaldump(), 9, 9, WalCache(str(path)))
     path.write_text(path.read_text().replace("2026-11-21", "nonsense"))
-    (seen,) = look(archive, FakeWaldump(), 9, 9, WalCache(str(path), f"{tmp_path}/"))
-    assert seen.summary.time == "2026-11-21 12:00:09.000000"
+    (seen,) = look(archive, FakeWaldump(), 9, 9, WalCache(str(path)))
+    assert seen.summary.latest == "2026-11-21 12:00:09.000000"
 
 
 def test_a_cache_that_cannot_be_written_is_no_error(archive: Catalog, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert len(look(archive, FakeWaldump(), 1, 9, WalCache(f"{tmp_path}/file/cache.json", f"{tmp_path}/"))) == 9
+    assert len(look(archive, FakeWaldump(), 1, 9, WalCache(f"{tmp_path}/file/cache.json"))) == 9
 
 
 def test_what_was_not_used_for_longest_is_forgotten(
@@ -269,10 +345,10 @@ def test_what_was_not_used_for_longest_is_forgotten(
 ) -> None:
     path = str(tmp_path / "cache.json")
     monkeypatch.setattr("ansible_collections.pgark.postgres.plugins.module_utils._host.walcache._KEPT", 2)
-    look(archive, FakeWaldump(), 1, 4, WalCache(path, f"{tmp_path}/"))
+    look(archive, FakeWaldump(), 1, 4, WalCache(path))
     runner = FakeWaldump()
-    look(archive, runner, 1, 4, WalCache(path, f"{tmp_path}/"))
-    assert [[word[-1] for word in call[2:]] for call in runner.calls] == [["4", "5"], ["3", "4"]]
+    look(archive, runner, 1, 4, WalCache(path))
+    assert [[word[-1] for word in call[3:]] for call in runner.calls] == [["4", "5"], ["3", "4"]]
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,7 @@ class Repository:
         *,
         version: int = 170010,
         system_identifier: int = SYSTEM_IDENTIFIER,
+        segment_size: int = MB,
     ) -> Repository:
         """Lay out what the module backup_repository does."""
         repository = cls(path, cluster)
@@ -87,9 +88,20 @@ class Repository:
         for directory in (path, path / cluster, repository.wal):
             directory.chmod(0o750)
         (path / "repository.json").write_text(json.dumps({"format": 1, "id": "5e7b"}, indent=2))
-        identity = {"format": 1, "system_identifier": str(system_identifier), "version": version}
+        identity = {
+            "format": 1,
+            "system_identifier": str(system_identifier),
+            "version": version,
+            "wal_segment_size": segment_size,
+        }
         (path / cluster / "cluster.json").write_text(json.dumps(identity))
         return repository
+
+    def holding(self, segment_size: int) -> Repository:
+        """Have it hold a cluster whose segments are of another size."""
+        path = self.path / self.cluster / "cluster.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"wal_segment_size": segment_size}))
+        return self
 
     @property
     def wal(self) -> Path:

@@ -30,9 +30,10 @@ from tests.unit.wal_program.harness import (
 )
 
 OURS = "pg_wal/pgsql_tmp.pgark"
-# A shell ends with 127 when it cannot find the program: then it has not answered by itself.
+# A shell that cannot find the program has not answered by itself. It ends with 127, of which archive_command makes 1.
 NO_PROGRAM = "/there is no/pgark-wal"
 NOT_FOUND = 127
+NOT_STARTED = 1
 content_of = functools.cache(segment)
 
 
@@ -98,14 +99,16 @@ class Archiver:
         script = "\n".join(f"( {self.command(name)} ); echo $?" for name in names)
         done = subprocess.run(["sh", "-c", script], cwd=self.data, capture_output=True, text=True, check=True)
         statuses = list(map(int, done.stdout.split()))
-        assert set(statuses) <= {0, NOT_FOUND}
+        assert set(statuses) <= {0, NOT_STARTED}
         return [name for name, status in zip(names, statuses, strict=True) if status == 0]
 
     def argv(self, name: str) -> list[str]:
         """Return what the program is called with."""
         words = shlex.split(self.command(name))
         place = words[0].removeprefix("a=").removesuffix(";")
-        return [place if word == "$a" else word for word in words[words.index("push") :]]
+        words = words[words.index("push") :]
+        end = next(number for number, word in enumerate(words) if word.endswith(";"))  # behind it, the shell goes on
+        return [place if word == "$a" else word.removesuffix(";") for word in words[: end + 1]]
 
     def push(self, name: str, **constants: object) -> int:
         """Call the program, in this process's child."""

@@ -93,6 +93,7 @@ def test_the_file_of_a_living_writer_is_not_taken_for_a_leftover(
 
 
 def test_a_full_disk_fails_the_push_and_leaves_nothing(repository: Repository, pg_wal: Path, compression: str) -> None:
+    repository.holding(2 * MB)
     path = write_segment(pg_wal, content=segment(size=2 * MB, name=NAME))
     (pg_wal / "00000002.history").write_bytes(b"1\t0/3000028\treason\n")
     mount = repository.path.with_name("mount point")

@@ -103,6 +103,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "mount point empty": lambda path: [shutil.rmtree(path), path.mkdir()],
     "marker gone": lambda path: (path / "repository.json").unlink(),
     "marker is nonsense": lambda path: (path / "repository.json").write_text("{}"),
+    "marker is a FIFO": lambda path: [(path / "repository.json").unlink(), os.mkfifo(path / "repository.json")],
+    "marker is a link": lambda path: [
+        (path / "repository.json").unlink(),
+        (path / "repository.json").symlink_to("/dev/zero"),
+    ],
     "cluster gone": lambda path: shutil.rmtree(path / "main"),
     "identity gone": lambda path: (path / "main/cluster.json").unlink(),
     "archive gone": lambda path: shutil.rmtree(path / "main/wal"),
@@ -224,6 +229,7 @@ def test_something_huge_is_given_up(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     archive(repository, pg_wal, compression)
+    repository.holding(MB - 1)
     pgark_wal = load()
     monkeypatch.setattr(pgark_wal, "SEGMENT_SIZES", [MB - 1])
     assert pgark_wal.main(["get", *repository.options(), NAME, str(restored)]) == 200

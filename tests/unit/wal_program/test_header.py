@@ -47,7 +47,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "of an impossible segment size": ({"segment_size": 3 * MB}, ["segment size 3145728"]),
     "of a tiny segment size": ({"segment_size": 512 * 1024}, ["segment size 524288"]),
     "of an impossible block size": ({"block_size": 8191}, ["block size 8191"]),
-    "of another size than it says": ({"segment_size": 2 * MB}, ["size 1048576, expected 2097152"]),
+    "of another size than it says": ({"segment_size": 2 * MB}, ["segment size 2097152, expected 1048576"]),
 }
 HISTORIES = {
     "switch in the segment": (1, b"1\t0/3000028\treason\n", True),
@@ -58,6 +58,7 @@ HISTORIES = {
     "the switch was where the segment begins": (1, b"1\t0/3000000\treason\n", False),
     "the switch comes after the segment": (1, b"1\t0/4000000\treason\n", False),
     "the last switch comes after the segment": (1, b"1\t0/3000028\tx\n2\t0/4000000\ty\n", False),
+    "the elder of two, but the younger was left before it began": (1, b"1\t0/3000100\tx\n2\t0/2000028\ty\n", False),
     "not an ancestor": (1, b"# a comment\n\n2\t0/3000028\treason\n", False),
 }
 
@@ -105,7 +106,7 @@ def test_each_version_is_archived_and_delivered(version: int, tmp_path: Path, pg
 def test_each_segment_size_is_archived_and_delivered(megabytes: int, repository: Repository, tmp_path: Path) -> None:
     name = "00000001000000AB00000007"
     path = write_segment(tmp_path / "pg_wal", name, segment(name, size=megabytes * MB))
-    assert_done(push(repository, path, "lz4"))
+    assert_done(push(repository.holding(megabytes * MB), path, "lz4"))
     assert_done(get(repository, name, tmp_path / "restored"))
     assert (tmp_path / "restored").read_bytes() == path.read_bytes()
 
@@ -113,7 +114,7 @@ def test_each_segment_size_is_archived_and_delivered(megabytes: int, repository:
 def test_a_name_beyond_the_last_segment_of_a_log_file_is_refused(repository: Repository, pg_wal: Path) -> None:
     name = "000000010000000000000100"  # with segments of 16 MB this would be another name for …1/00000000
     path = write_segment(pg_wal, name, segment(name, size=16 * MB))
-    assert_failed(push(repository, path), 1, "segment number 256")
+    assert_failed(push(repository.holding(16 * MB), path), 1, "segment number 256")
 
 
 @pytest.mark.parametrize("size", [0, 1, 39, 40, 8192, MB - 1, MB + 1, 2 * MB])
@@ -141,7 +142,7 @@ def test_the_first_segment_of_a_timeline_must_begin_on_its_ancestor(
     name = "000000030000000000000003"
     (pg_wal / "00000003.history").write_bytes(history)
     path = write_segment(pg_wal, name, segment(name, size=16 * MB, timeline=timeline))
-    done = push(repository, path, "lz4")
+    done = push(repository.holding(16 * MB), path, "lz4")
     if accepted:
         assert_done(done)
     else:
@@ -162,6 +163,7 @@ def test_the_history_file_is_looked_for_beside_the_segment(repository: Repositor
     path = write_segment(tmp_path / "pg_wal", name, segment(name, size=16 * MB, timeline=1))
     (path.parent / "00000002.history").write_bytes(b"1\t0/7000000\treason\n")
     relative = Path("pg_wal") / name
+    repository.holding(16 * MB)
     assert_failed(push(repository, relative, cwd=tmp_path), 1, "page timeline 1")
     (path.parent / "00000002.history").write_bytes(HISTORY)
     assert_done(push(repository, relative, cwd=tmp_path))
@@ -210,11 +212,22 @@ def test_a_backup_history_file_is_recognized_by_its_first_line(repository: Repos
         ('{"format": 2, "system_identifier": "7710444717259544790", "version": 170010}', "expected format 1"),
         ('{"format": 1, "version": 170010}', "expected format 1, system_identifier"),
         ('{"format": 1, "system_identifier": "x", "version": 170010}', "expected format 1, system_identifier"),
-        ("[]", "expected format 1"),
+        ('{"format": 1, "system_identifier": 7710444717259544790, "version": 170010}', "expected format 1, system_id"),
+        (
+            '{"format": 1, "system_identifier": "7710444717259544790", "version": "170010"}',
+            "expected format 1, system_id",
+        ),
+        ('{"format": 1, "system_identifier": "7710444717259544790", "version": 1e400}', "expected format 1, system_id"),
+        ('{"format": 1, "system_identifier": "7710444717259544790", "version": 170010}', "wal_segment_size None"),
+        (f'{{"format": {"9" * 100_000}, "version": 170010}}', "a number of 100000 digits"),
+        (f'{{"format": 1, "id": {"[" * 100_000}{"]" * 100_000}}}', "nested too deeply"),
+        (f'{{"format": 1, "id": "{"x" * MB}"}}', "expected a small file"),
+        ("[]", "holds a list, expected a JSON object"),
         ("not JSON", "JSON"),
         ("", "JSON"),
         ("{", "JSON"),
     ],
+    ids=lambda text: text[:60],
 )
 def test_an_unusable_identity_is_refused(content: str, words: str, repository: Repository, pg_wal: Path) -> None:
     (repository.path / "main/cluster.json").write_text(content)
@@ -223,7 +236,7 @@ def test_an_unusable_identity_is_refused(content: str, words: str, repository: R
     assert repository.files() == set()
 
 
-VALUES = st.text() | st.integers() | st.booleans() | st.none() | st.lists(st.text(), max_size=2)
+VALUES = st.text() | st.integers(-(10**20), 10**20) | st.booleans() | st.none() | st.lists(st.text(), max_size=2)
 
 
 @given(st.dictionaries(st.text(), VALUES, max_size=4), st.sampled_from([None, 2]))

@@ -112,7 +112,7 @@ def test_both_agree_on_where_a_segment_starts(timeline: int, high: int, low: int
     size = megabytes * MB
     name = wal.SegmentName(timeline, high, low % (2**32 // size))
     header = segment(str(name), size=MB, address=name.start_lsn(size).value, segment_size=size)[:40]
-    archive = type("Archive", (), {"system_identifier": 7710444717259544790, "major": 17})
+    archive = type("Archive", (), {"system_identifier": 7710444717259544790, "major": 17, "segment_size": size})
     pgark_wal.check_segment(archive, str(name), header, size, None)
     elsewhere = str(name.next(size))
     with pytest.raises(pgark_wal.Refused, match="page address"):

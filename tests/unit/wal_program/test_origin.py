@@ -94,9 +94,14 @@ def test_other_records_of_restores_are_in_nobodys_way(
     assert_done(push_as_the_server_does(repository, data_directory(pg_wal, **record), name))
 
 
-def test_a_record_that_cannot_be_read_is_no_leave_to_push(repository: Repository, pg_wal: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    "content", ['{"source": "db1"', "[1]", "[" * 100_000, '{"source": "' + "x" * (1 << 20)], ids=lambda text: text[:12]
+)
+def test_a_record_that_cannot_be_read_is_no_leave_to_push(
+    content: str, repository: Repository, pg_wal: Path, name: str
+) -> None:
     data = data_directory(pg_wal)
-    (data / "pgark_restore.json").write_text('{"source": "db1"')
+    (data / "pgark_restore.json").write_text(content)
     assert_failed(push_as_the_server_does(repository, data, name), 1)
     assert repository.files() == set()
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -108,6 +109,36 @@ def test_another_segment_under_the_same_name_is_refused_and_the_archived_one_unt
     assert repository.files() == files
 
 
+def test_a_timeline_that_is_left_twice_leaves_two_partial_segments_side_by_side(
+    repository: Repository, pg_wal: Path, compression: str
+) -> None:
+    name = f"{NAME}.partial"
+    contents = [segment(), segment(seed=1), segment(seed=2)]
+    assert_done(push(repository, write_segment(pg_wal, name, contents[0]), compression))
+    first = repository.archived(name, compression)
+    before = identity(first)
+    for content in [*contents[1:], *contents]:
+        assert_done(push(repository, write_segment(pg_wal, name, content), compression))
+    assert identity(first) == before
+    suffix = COMPRESSIONS[compression]
+    expected = {name, *(f"{name}.{hashlib.sha256(content).hexdigest()[:12]}" for content in contents[1:])}
+    beside = {f"{one}.sha256" for one in expected} if compression == "none" else set()
+    assert repository.files() == {one + suffix for one in expected} | beside
+    for one in beside:
+        subprocess.run(["sha256sum", "--check", one], cwd=first.parent, check=True, capture_output=True)
+    assert_done(push(repository, write_segment(pg_wal, "000000010000000000000004"), compression))
+
+
+def test_an_archived_partial_segment_that_is_damaged_stops_nothing(repository: Repository, pg_wal: Path) -> None:
+    name = f"{NAME}.partial"
+    path = write_segment(pg_wal, name, segment())
+    assert_done(push(repository, path, "gzip"))
+    archived = repository.archived(name, "gzip")
+    archived.write_bytes(archived.read_bytes()[:-4])
+    assert_done(push(repository, path, "gzip"))
+    assert len(repository.files()) == 2
+
+
 @pytest.mark.parametrize("name", UNCOMPRESSED)
 def test_another_history_file_under_the_same_name_is_refused(name: str, repository: Repository, pg_wal: Path) -> None:
     first, other = UNCOMPRESSED[name]
@@ -161,13 +192,13 @@ def test_modes_follow_the_repository_whatever_the_umask(
     assert_done(push(repository, path, preexec_fn=lambda: os.umask(0o077)))
     archived = repository.archived()
     assert archived.parent.stat().st_mode & 0o7777 == mode
-    for file in (archived, archived.with_suffix(".sha256"), repository.wal / ".lock"):
+    for file in (archived, archived.with_suffix(".sha256")):
         assert file.stat().st_mode & 0o7777 == file_mode
 
 
 def test_the_wal_directory_is_made_when_it_is_missing(repository: Repository, pg_wal: Path) -> None:
     repository.wal.rmdir()
-    assert_done(push(repository, write_segment(pg_wal)))
+    assert_done(push(repository, write_segment(pg_wal), preexec_fn=lambda: os.umask(0o077)))
     assert repository.wal.stat().st_mode & 0o7777 == 0o750
     assert NAME in repository.files()
 
@@ -311,5 +342,6 @@ def test_a_large_segment_goes_through_the_pipe_of_a_compressor(
     repository: Repository, pg_wal: Path, compression: str
 ) -> None:
     name = "000000010000000000000001"
+    repository.holding(16 * MB)
     assert_done(push(repository, write_segment(pg_wal, name, segment(name, size=16 * MB)), compression))
     assert_done(push(repository, pg_wal / name, "none"))

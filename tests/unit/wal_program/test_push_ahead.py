@@ -88,7 +88,7 @@ def test_a_push_goes_on_until_a_gap(gap: str, server: Archiver) -> None:
 def test_a_push_goes_on_until_the_end_of_the_archive_s_directory(
     size: int, last: int, repository: Repository, tmp_path: Path
 ) -> None:
-    server = Archiver(tmp_path / "data", repository, jobs=2)
+    server = Archiver(tmp_path / "data", repository.holding(size), jobs=2)
     waiting = names(last - 1, 3, size)
     server.has(waiting, size)
     assert server.push(waiting[0]) == 0

@@ -147,6 +147,7 @@ def test_on_a_nearly_full_disk_the_first_gets_through(
 ) -> None:
     mount = tmp_path / "mount point"
     mount.mkdir()
+    repository.holding(size)
     server = Archiver(tmp_path / "data", Repository(mount), compression=compression, jobs=4)
     for name in FIVE:
         server.has_file(name, segment(name, size=size)[:40] + os.urandom(size - 40))

@@ -32,7 +32,7 @@ def write_sparse(pg_wal: Path, number: int, megabytes: int) -> Path:
 def test_a_batch_is_bounded_in_number_and_bytes(megabytes: int, waiting: int, archived: int, tmp_path: Path) -> None:
     pg_wal = tmp_path / "pg_wal"
     (pg_wal / "archive_status").mkdir(parents=True)
-    repository = Repository.create(tmp_path / "repository")
+    repository = Repository.create(tmp_path / "repository", segment_size=megabytes * MB)
     paths = [write_sparse(pg_wal, number, megabytes) for number in range(waiting)]
     ahead = f"{pg_wal}/pgsql_tmp.pgark/push-test"
     options = [*repository.options(), "--compression", "zstd", "--jobs", "2", "--ahead", ahead]

@@ -26,6 +26,7 @@ from tests.unit.wal_program.harness import (
     load,
     push,
     run,
+    segment,
     without_power_over_files,
     write_segment,
 )
@@ -100,6 +101,18 @@ def test_the_oldest_that_waits_decides(
     assert bool(expected) == any(
         f"{NAME} has been waiting for" in text for text in found["critical"] + found["warning"]
     )
+
+
+def test_archiving_that_stands_at_a_segment_of_another_server_is_critical_at_once(
+    data: Data, repository: Repository, tmp_path: Path
+) -> None:
+    write_segment(data.pg_wal, NAME)
+    data.mark(NAME, "ready")
+    push(repository, data.pg_wal / NAME, compression="gzip")
+    assert status(data, repository)["critical"] == [], "archived ahead, and not acknowledged yet"
+    write_segment(data.pg_wal, NAME, segment(NAME, seed=1))
+    found = status(data, repository, expected=2)
+    assert f"{NAME}.gz is there already, and its content differs from that of {data.pg_wal / NAME}" in str(found)
 
 
 def test_what_was_archived_last_and_how_fast_is_told_of_each_repository(
@@ -285,3 +298,56 @@ def test_hostile_names_make_no_second_line(data: Data, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout.count("\n") == 4
     assert "a\\nb" in done.stdout
+
+
+def describe_backup(repository: Repository, label: str, stop_lsn: str) -> None:
+    """Write of a backup's description what counts here."""
+    directory = repository.path / "main/backup" / label
+    directory.mkdir(parents=True, mode=0o750)
+    (directory / "backup.json").write_text(json.dumps({"format": 1, "stop_lsn": stop_lsn, "tablespaces": {}}))
+
+
+def archive(repository: Repository, *names: str) -> None:
+    """Put names of segments into the archive."""
+    for name in names:
+        place = repository.wal / name[:16] / f"{name}.zst"
+        place.parent.mkdir(exist_ok=True, mode=0o750)
+        place.touch()
+
+
+def first_timeline(*numbers: int) -> list[str]:
+    return [f"0000000100000000{number:08X}" for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("names", "stop_lsn", "missing"),
+    [
+        (first_timeline(3, 4, 5, 6), "0/300158", None),
+        (first_timeline(1, 3, 4, 6), "0/300158", "000000010000000000000005"),
+        (first_timeline(4, 5, 6), "0/300158", "000000010000000000000003"),
+        (first_timeline(3, 5, 6), "0/500158", None),  # a new backup
+        (first_timeline(3, 4, 5, 6), "0/900158", None),  # nothing of it has arrived yet
+        ([*first_timeline(3, 4, 5, 6), "000000020000000000000005", "000000020000000000000006"], "0/300158", None),
+        ([*first_timeline(3, 5, 6), "000000020000000000000005"], "0/300158", "000000020000000000000004"),
+        (
+            [*first_timeline(3, 4, 5, 6), "000000020000000000000004", "000000020000000000000006"],
+            "0/300158",
+            "000000020000000000000005",
+        ),
+    ],
+)
+def test_a_gap_after_the_newest_backup_is_a_warning_until_there_is_another(
+    data: Data, repository: Repository, names: list[str], stop_lsn: str, missing: str | None
+) -> None:
+    archive(repository, *names)
+    assert status(data, repository)["repositories"][0]["gap"] is None, "without a backup, there is no window at all"
+    describe_backup(repository, "older", "0/100028")
+    describe_backup(repository, "newest", stop_lsn)
+    describe_backup(repository, "damaged", "nowhere")
+    (repository.path / "main/backup/.unfinished.partial").mkdir()
+    found = status(data, repository, expected=0 if missing is None else 1)
+    gap = {"missing": missing, "backup": "newest"}
+    assert found["repositories"][0]["gap"] == (None if missing is None else gap)
+    if missing:
+        assert f"{missing} is missing from {repository.path} after backup newest" in found["warning"][0]
+        assert "HINT: what was archived after it can be restored once there is a new backup" in found["warning"][0]

@@ -1,0 +1,41 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out the steps of archiving: what is set, drained, kept and forgotten."""
+
+from __future__ import annotations
+
+from .._core.plan import AlterSystem, ReloadServer
+from .._core.plan_archiving import DrainArchive
+from .._core.takeover import ForgetReplaced, KeepReplaced
+from . import archiving, files, takeover
+from .apply import Host, StepTable
+
+
+def _alter_system(step: AlterSystem, host: Host) -> None:
+    host.server.alter_system(step.name, step.value)
+
+
+def _reload_server(step: ReloadServer, host: Host) -> None:
+    host.server.reload()
+
+
+def _drain_archive(step: DrainArchive, host: Host) -> None:
+    archiving.drain(host.server, step.timeout)
+
+
+def _keep_replaced(step: KeepReplaced, host: Host) -> None:
+    takeover.keep(step)
+
+
+def _forget_replaced(step: ForgetReplaced, host: Host) -> None:
+    files.remove_tree(step.path)
+
+
+STEPS: StepTable = {
+    AlterSystem: _alter_system,
+    ReloadServer: _reload_server,
+    DrainArchive: _drain_archive,
+    KeepReplaced: _keep_replaced,
+    ForgetReplaced: _forget_replaced,
+}

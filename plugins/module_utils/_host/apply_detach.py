@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out the steps that give a clone an identity of its own."""
+
+from __future__ import annotations
+
+from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
+from . import identity
+from .apply import Host, StepTable
+
+
+def _note_identity(step: NoteIdentity, host: Host) -> None:
+    identity.note(step.path, step.record)
+
+
+def _offer_history(step: OfferHistory, host: Host) -> None:
+    identity.offer_history(step.path, step.name)
+
+
+def _change_identity(step: ChangeIdentity, host: Host) -> None:
+    identity.change(step.path, step.identifier)
+
+
+def _reset_wal(step: ResetWal, host: Host) -> None:
+    identity.reset_wal(step.path, host.bin_directory, host.runner)
+
+
+STEPS: StepTable = {
+    NoteIdentity: _note_identity,
+    OfferHistory: _offer_history,
+    ChangeIdentity: _change_identity,
+    ResetWal: _reset_wal,
+}

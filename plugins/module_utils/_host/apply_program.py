@@ -1,0 +1,19 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out the steps that bring pgark-wal to its place."""
+
+from __future__ import annotations
+
+from .._core.plan_program import InstallProgram
+from . import program
+from .apply import Host, StepTable
+
+
+def _install_program(step: InstallProgram, host: Host) -> None:
+    program.install_program(step)
+
+
+STEPS: StepTable = {
+    InstallProgram: _install_program,
+}

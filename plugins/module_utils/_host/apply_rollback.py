@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Carry out the steps that only a rollback has."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from .._core.new_timeline import NewTimeline, StayOnTimeline
+from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
+from .._errors import Error
+from . import aside, kept_data, new_timeline, rollback
+from .apply import Host, StepTable
+
+
+def _note_rollback(step: NoteRollback, host: Host) -> None:
+    rollback.note(step.path, step.source, step.aside, step.timeline, host.bin_directory, host.runner)
+
+
+def _bring_back(step: BringBack, host: Host) -> None:
+    rollback.bring_back(step.path, step.source, step.aside, step.journal)
+
+
+def _new_timeline(step: NewTimeline, host: Host) -> None:
+    host.notes.append(new_timeline.leave(step, host.bin_directory, host.runner))
+
+
+def _stay_on_timeline(step: StayOnTimeline, host: Host) -> None:
+    new_timeline.stay(step.path)
+
+
+def _forget_rollback(step: ForgetRollback, host: Host) -> None:
+    with suppress(Error):
+        noted = aside.read_journal(step.path)
+        if noted is not None:
+            kept_data.forget_note(noted.source)
+    rollback.forget(step.path)
+
+
+STEPS: StepTable = {
+    NoteRollback: _note_rollback,
+    BringBack: _bring_back,
+    NewTimeline: _new_timeline,
+    StayOnTimeline: _stay_on_timeline,
+    ForgetRollback: _forget_rollback,
+}

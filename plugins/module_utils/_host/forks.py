@@ -1,0 +1,165 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Compare the files in pg_wal with the archived ones of their names: a name alone proves nothing."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import IO
+
+from .._core.catalog import Catalog
+from .._core.defects import Defect
+from .._core.forks import CHUNK, fork_text, relation
+from .._core.layout import SUFFIXES, Layout
+from .._core.wal import SegmentName, classify
+from .._errors import Error
+from .backup import sha256_of
+from .files import open_regular, read_small
+from .own_wal import own_segments, waiting_files
+from .runner import CommandRunner
+from .tarstream import opened, stored_at_most
+
+# The first page of a segment: XLogLongPageHeaderData in src/include/access/xlog_internal.h, with xlp_tli,
+# xlp_pageaddr, xlp_seg_size and xlp_xlog_blcksz.
+_FIRST_PAGE = struct.Struct("=4xIQ16xII")
+
+
+def digest_of(data_directory: str, segment: SegmentName) -> str | None:
+    """Give the SHA-256 of a finished segment in ``pg_wal``; None when the server has removed or recycled it.
+
+    That it does only with what its archive_command has archived. A recycled segment is the same file under another
+    name, which is written to from its first page on: while that page is there, nothing has been overwritten.
+    """
+    try:
+        with open(f"{data_directory}/pg_wal/{segment}", "rb") as file:
+            entry = sha256_of(file)
+            head = os.pread(file.fileno(), _FIRST_PAGE.size, 0)
+    except FileNotFoundError:
+        os.stat(f"{data_directory}/pg_wal")  # which is an error when it is not there
+        return None
+    is_itself = len(head) == _FIRST_PAGE.size and _FIRST_PAGE.unpack(head)[1] == segment.start_lsn(entry.size).value
+    return entry.sha256 if is_itself else None
+
+
+def compare(path: str, name: str, layout: Layout, runner: CommandRunner) -> str:
+    """Compare a file with the archived one of its name: ``same``, ``begun``, ``other``, ``absent`` or ``unreadable``.
+
+    What is damaged in the archive is nobody else's WAL; a plain segment is told by the checksum beside it.
+    """
+    forms = [layout.wal_file(name) + suffix for suffix in SUFFIXES.values()]
+    found = [_compare_with(form, path, name, runner) for form in forms if os.path.isfile(form)]
+    return next((word for word in ("other", "same", "begun", "unreadable") if word in found), "absent")
+
+
+def _compare_with(archived: str, path: str, name: str, runner: CommandRunner) -> str:
+    try:
+        with ExitStack() as stack:
+            own = stack.enter_context(open(path, "rb"))
+            largest = stored_at_most(os.fstat(own.fileno()).st_size)
+            stream = stack.enter_context(opened(archived, runner, largest))
+            start, page = _place_and_page(own, name)
+            found = relation(_chunks(own), _chunks(stream), start, page)
+        if found == "begun" and classify(name) != "segment":
+            found = "other"
+        if found == "other" and classify(name) == "segment":
+            with opened(archived, runner, largest) as stream:
+                found = found if _begins_as(stream.read(_FIRST_PAGE.size), name, start) else "unreadable"
+    except Error:  # also when the program is missing that it takes
+        return "unreadable"
+    intact = found == "same" or not archived.endswith(f"/{name}") or _sidecar_agrees(archived, name)
+    return found if intact else "unreadable"
+
+
+def _begins_as(head: bytes, name: str, start: int) -> bool:
+    """Tell whether a file begins as a segment of a name does, at its position, whoever wrote it."""
+    if len(head) < _FIRST_PAGE.size:
+        return False
+    timeline, address, _size, _page = _FIRST_PAGE.unpack(head)
+    # The first segment of a timeline begins with pages of the one that it left.
+    return timeline <= SegmentName.parse(name).timeline and bool(address == start)
+
+
+def _place_and_page(own: IO[bytes], name: str) -> tuple[int, int]:
+    """Give the position at which a segment begins, and the size of its pages; of a history file, what fits."""
+    if classify(name) != "segment":
+        return 0, CHUNK
+    head = os.pread(own.fileno(), _FIRST_PAGE.size, 0)
+    page: int = _FIRST_PAGE.unpack(head)[3] if len(head) == _FIRST_PAGE.size else 0
+    size = os.fstat(own.fileno()).st_size
+    return SegmentName.parse(name).start_lsn(size).value, page if 0 < page <= CHUNK else CHUNK
+
+
+def _sidecar_agrees(archived: str, name: str) -> bool:
+    """Tell whether a plain archived segment has the checksum that was written with it; a history file has none."""
+    try:
+        expected = read_small(f"{archived}.sha256").decode("ascii", "replace").split(maxsplit=1)
+        with os.fdopen(open_regular(archived), "rb") as segment:
+            return expected[:1] == [sha256_of(segment).sha256]
+    except FileNotFoundError:
+        return classify(name) == "history"
+    except Error:  # it is no regular file
+        return False
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield a stream in chunks of one size: a pipe gives what it has."""
+    held = b""
+    while True:
+        piece = stream.read(CHUNK - len(held))
+        held += piece
+        if held and (not piece or len(held) == CHUNK):
+            yield held
+            held = b""
+        if not piece:
+            return
+
+
+def goes_on(path: str, name: str, other: str) -> bool:
+    """Tell whether a segment goes on where another copy of it, which is the same before, was not written further."""
+    with open(path, "rb") as longer, open(other, "rb") as shorter:
+        return relation(_chunks(shorter), _chunks(longer), *_place_and_page(shorter, name)) == "begun"
+
+
+def waiting_fork(data_directory: str, layout: Layout, runner: CommandRunner) -> str | None:
+    """Look whether the file that has been waiting for the longest is archived with other content already.
+
+    That is the one at which archiving has stopped. What is archived and still waits, with the same content, is the
+    usual case: the server has not asked for it yet.
+    """
+    names = (name for name in waiting_files(data_directory) if classify(name) in ("segment", "history"))
+    name = next(names, None)
+    if name is None:
+        return None
+    try:
+        found = compare(f"{data_directory}/pg_wal/{name}", name, layout, runner)
+    except FileNotFoundError:
+        return None  # archived and removed meanwhile
+    return fork_text(name, f"{data_directory}/pg_wal", layout.wal) if found in ("other", "begun") else None
+
+
+def own_fork(data_directory: str, catalog: Catalog, layout: Layout, runner: CommandRunner) -> str | None:
+    """Name the newest segment that a data directory and the archive both have, if what they have is not the same WAL.
+
+    Two servers that have parted never write the same again, so the newest one tells.
+    """
+    size = catalog.identity.wal_segment_size
+    common = sorted(place for place in own_segments(data_directory, catalog.identity) if place in catalog.files)
+    for place in reversed(common):
+        name = str(SegmentName.numbered(*place, size))
+        try:
+            found = compare(f"{data_directory}/pg_wal/{name}", name, layout, runner)
+        except FileNotFoundError:
+            continue
+        if found != "unreadable":
+            return name if found == "other" else None
+    return None
+
+
+def fork_defects(data_directory: str, catalog: Catalog, layout: Layout, runner: CommandRunner) -> list[Defect]:
+    """Report a fork between a data directory and the archive."""
+    name = own_fork(data_directory, catalog, layout, runner)
+    return [] if name is None else [Defect("fork", name, fork_text(name, f"{data_directory}/pg_wal", layout.wal))]

@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at the directories in which recovery makes tablespaces, and move what is in them aside."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+
+from .._core.data_directory import PLACE_MARK
+from .._core.replayed import Found
+from .._errors import Error
+from .files import rename
+from .marks import make_marked, read_mark
+from .mounts import mounts
+from .processes import current_user
+
+
+def look(paths: Iterable[str], data_directory: str, old: Iterable[str], major: int) -> dict[str, Found]:
+    """Tell what is at the paths of tablespaces; ``old`` are the directories of the data to be replaced."""
+    links = {target for directory in old for target in _links(directory).values()}
+    return {path: _found(path, data_directory, links, major) for path in paths}
+
+
+def _found(path: str, data_directory: str, links: set[str], major: int) -> Found:
+    real = os.path.realpath(path)
+    if os.path.commonpath([real, os.path.realpath(data_directory)]) == os.path.realpath(data_directory):
+        return Found("inside")
+    if not os.path.isdir(real):
+        return Found("missing")
+    versions = _versions(real, major)
+    return Found("used" if versions else "free", real in links, _what_fixes(real, versions))
+
+
+def _what_fixes(path: str, versions: list[str]) -> str | None:
+    """Say what would make the renames fail, once the server has been stopped."""
+    if not os.access(path, os.W_OK | os.X_OK):
+        return f"{path} cannot be written by {current_user()}"
+    directories = {f"{path}/{name}" for name in versions}
+    mounted = next((point for point in mounts().below(path) if point in directories), None)
+    return None if mounted is None else f"{mounted} is a mount point"
+
+
+def _versions(path: str, major: int) -> list[str]:
+    """List what servers of a version keep in the directory of a tablespace: PG_<version>_<catalog version>."""
+    return [name for name in os.listdir(path) if name.startswith(f"PG_{major}_")]
+
+
+def _links(data_directory: str) -> dict[str, str]:
+    """Give the directories of a data directory's tablespaces, by link."""
+    directory = f"{data_directory}/pg_tblspc"
+    names = os.listdir(directory) if os.path.isdir(directory) else []
+    return {f"{directory}/{name}": os.path.realpath(f"{directory}/{name}") for name in names}
+
+
+def move_aside(previous: str, moves: Mapping[str, str], facts: Mapping[str, str]) -> None:
+    """Move tablespaces of data that was set aside, and have its links lead there: it is whole again by itself.
+
+    It can be run again after it was interrupted anywhere; meanwhile no server can start in the data.
+    """
+    with open(f"{previous}/PG_VERSION", encoding="ascii") as file:
+        major = int(file.read().split(".")[0])
+    for path, to in moves.items():
+        links = [link for link, target in _links(previous).items() if target == os.path.realpath(path)]
+        versions = _versions(path, major)
+        if versions and not links:
+            raise Error(
+                f"{path} holds a tablespace that is not of {previous}, expected one of it",
+                "another server was started or restored there meanwhile; move its directory away, and run this again",
+            )
+        if not links:
+            continue  # moved before an interruption
+        _make(to, facts)
+        for name in versions:
+            rename(f"{path}/{name}", f"{to}/{name}")
+        for link in links:
+            if os.path.lexists(f"{link}.pgark"):
+                os.unlink(f"{link}.pgark")
+            os.symlink(to, f"{link}.pgark")
+            rename(f"{link}.pgark", link)
+
+
+def _make(path: str, facts: Mapping[str, str]) -> None:
+    """Make a marked directory; one that a killed run has left without its mark is empty, and made anew."""
+    if read_mark(path) is not None:
+        return
+    if os.path.isdir(path):
+        for name in os.listdir(path):
+            if name.startswith(f".{PLACE_MARK}."):  # it was being written
+                os.unlink(f"{path}/{name}")
+        os.rmdir(path)
+    make_marked(path, facts)

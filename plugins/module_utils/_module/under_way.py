@@ -1,0 +1,22 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""While a rollback is half done, nothing else is."""
+
+from __future__ import annotations
+
+from .._core.data_directory import DataDirectory
+from .._core.rollback import check_no_rollback
+from .._host.aside import under_way
+from .._host.mounts import is_mount_point
+
+
+def check_not_under_way(directory: DataDirectory) -> None:
+    """Refuse a restore while a rollback is half done."""
+    check_no_rollback(directory, under_way(directory))
+
+
+def check_no_rollback_at(data_directory: str) -> None:
+    """Refuse to remove anything while a rollback is half done."""
+    directory = DataDirectory(data_directory, data_directory, "unknown", mount_point=is_mount_point(data_directory))
+    check_no_rollback(directory, under_way(directory))

@@ -1,0 +1,103 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Nothing but the configuration of a server comes out of a backup beside its data, whoever wrote that."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Kept, KeptFile, Origin
+from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back import (
+    Place,
+    check_links,
+    check_put_back,
+    named_by,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+
+DATA, ETC, OTHER = "/var/lib/postgresql/17/main", "/etc/postgresql/17/main", "/var/lib/postgresql/17/other"
+OURS = (DATA, "/srv/pgark")
+MAIN = "include '../names'\ninclude_dir 'more.d'\nhba_file = '/srv/rules' # who\nident_file='users'\n"
+
+
+def file(path: str, kind: str = "file", target: str | None = None) -> KeptFile:
+    stored = "config/0001" if kind == "file" else None
+    return KeptFile(path, kind, "postgres", "postgres", "0644", target, stored, stored and "ab" * 32)
+
+
+def check(*more: KeptFile, data: str = DATA) -> None:
+    """Check a main file, what it names, and more files."""
+    main = f"{ETC}/postgresql.conf"
+    kept = Kept((file(main), *more), Origin(data, ETC, 5432))
+    named = named_by(kept, {main: MAIN, **{each.path: "x @list\n" for each in more if each.path == "/srv/rules"}})
+    places = {each.path: Place(each.path, OTHER if each.path.startswith(OTHER) else None) for each in kept.files}
+    check_put_back(kept.files, kept, named, places, OURS)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        (file(ETC, "directory"), file(f"{ETC}/conf.d", "directory"), file(f"{ETC}/conf.d/1.conf")),
+        (file("/srv/x", "directory"), file("/srv/x/shared.conf")),
+        (file("/etc/postgresql/17/names"), file("/srv/rules"), file("/srv/list"), file(f"{ETC}/users")),
+        (file(f"{ETC}/more.d", "directory"),),
+        (file("/etc/postgresql/17/names", "link", "main/these"), file(f"{ETC}/these")),
+        (file(f"{ETC}/more.d", "link", "/srv/y"), file("/srv/y", "directory"), file("/srv/y/1.conf")),
+        (file(f"{ETC}/off.conf", "link", "/dev/null"), file(f"{ETC}/data.conf", "link", f"{DATA}/x.conf")),
+    ],
+)
+def test_what_a_server_reads_is_put_back(files: tuple[KeptFile, ...]) -> None:
+    check(*files)
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ((file("/var/lib/postgresql/.ssh/authorized_keys"),), "begins with a dot"),
+        ((file("/srv//x.conf"),), "or is none"),
+        ((file(f"{DATA}/base/1/1259"),), f"is in {DATA}"),
+        ((file("/srv/pgark/main/x.conf"),), "is in /srv/pgark"),
+        ((file(f"{OTHER}/standby.signal"),), f"is in {OTHER}, where data or backups are"),
+        ((file(f"{OTHER}/x.conf"),), f"is in {OTHER}, where data or backups are"),
+        ((file("/home/postgres/bin/psql.conf"),), "into a directory bin, where programs are"),
+        ((file("/srv/anything"),), "not called *.conf"),
+        ((file("/srv/empty", "directory"),), "not called *.conf"),
+        ((file(f"{ETC}/pg_ctl.conf"),), "for pg_ctlcluster"),
+        (
+            (file(ETC, "directory"), file(f"{ETC}/more.d", "link", ETC), file(f"{ETC}/more.d/y.conf")),
+            "is behind the link",
+        ),
+        ((file(f"{ETC}/x.conf", "link", "/etc/shadow"),), "a link to /etc/shadow, which the backup does not have"),
+        ((file("/srv/profile", "link", f"{ETC}/postgresql.conf"),), "not called *.conf"),
+    ],
+)
+def test_what_would_do_something_else_than_configure_a_server_is_refused(files: tuple[KeptFile, ...], why: str) -> None:
+    with pytest.raises(Error, match=rf"the configuration in the backup names /.*{re.escape(why)}.*\nHINT: "):
+        check(*files, data="/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "refused"),
+    [
+        ("postgresql.conf", "/srv/pg", False),
+        ("conf.d", "../../../../../srv/pg", False),
+        ("users.txt", "/srv/pg", False),
+        ("pg_hba.conf", "/dev/null", False),
+        ("conf.d/x.conf", f"{DATA}/y.conf", False),
+        ("postmaster.opts", "/srv/pg", True),
+        ("postgresql.auto.conf.tmp", "/srv/pg", True),
+        ("standby.signal", "/srv/pg", True),
+        ("base/1/1259", "/srv/pg", True),
+        ("postgresql.conf", "/dev/ptmx", True),
+    ],
+)
+def test_links_in_the_data_directory_lead_to_configuration_only(path: str, target: str, refused: bool) -> None:
+    kept = Kept((file(f"{DATA}/{path}", "link", target), file("/srv/pg")), Origin(DATA, DATA, 5432))
+    if refused:
+        with pytest.raises(Error, match=rf"has a link {path} in the data directory, .*\nHINT: this backup cannot"):
+            check_links(kept, OURS)
+    else:
+        check_links(kept, OURS)

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A tablespace is moved out of the way of recovery, and the data that it belongs to stays whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
+from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import Found
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host import replayed
+from ansible_collections.pgark.postgres.plugins.module_utils._host.marks import read_mark
+
+MARK = {"run": "1f2e3d4c", "cluster": "main", "data_directory": "/pgdata"}
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    """Provide the directory of a tablespace, which data that was set aside leads to."""
+    space, previous = tmp_path / "fast", tmp_path / "data.before"
+    (space / "PG_17_202406281" / "5").mkdir(parents=True)
+    (space / "PG_17_202406281" / "5" / "16384").write_text("rows")
+    (space / "PG_16_202307071").mkdir()
+    (previous / "pg_tblspc").mkdir(parents=True)
+    (previous / "PG_VERSION").write_text("17\n")
+    (previous / "pg_tblspc" / "24576").symlink_to(space)
+    return space
+
+
+def look(space: Path, old: Path, major: int = 17) -> Found:
+    return replayed.look([str(space)], str(old.with_name("data")), [str(old)], major)[str(space)]
+
+
+def test_what_is_there_is_told(space: Path) -> None:
+    previous, other = space.with_name("data.before"), space.with_name("other")
+    assert look(space, previous) == Found("used", owned=True)
+    assert look(space, other) == Found("used")
+    assert look(space, previous, 18) == Found("free", owned=True)
+    assert look(space.with_name("nowhere"), previous) == Found("missing")
+    assert look(space.with_name("data") / "inside", previous) == Found("inside")
+
+
+def test_what_would_make_the_rename_fail_is_found_before_anything_is_stopped(
+    space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = frozenset({"/", str(space), f"{space}/PG_17_202406281"})
+    monkeypatch.setattr(replayed, "mounts", lambda: Mounts(points))
+    assert look(space, space.with_name("data.before")).fixed == f"{space}/PG_17_202406281 is a mount point"
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "cannot be written by" in str(look(space, space.with_name("data.before")).fixed)
+
+
+def test_the_data_leads_to_where_its_tablespace_went_and_other_versions_stay(space: Path) -> None:
+    previous, to = space.with_name("data.before"), space / "pgark-1"
+    for _turn in range(2):
+        replayed.move_aside(str(previous), {str(space): str(to)}, MARK)
+        assert (previous / "pg_tblspc/24576/PG_17_202406281/5/16384").read_text() == "rows"
+        assert sorted(os.listdir(space)) == ["PG_16_202307071", "pgark-1"]
+        mark = read_mark(str(to))
+        assert mark is not None
+        assert mark["data_directory"] == "/pgdata"
+
+
+def test_a_tablespace_that_somebody_has_made_there_meanwhile_is_not_moved(space: Path) -> None:
+    previous = space.with_name("data.before")
+    (previous / "pg_tblspc/24576").unlink()
+    with pytest.raises(Error, match="holds a tablespace that is not of"):
+        replayed.move_aside(str(previous), {str(space): f"{space}/pgark-1"}, MARK)
+    assert sorted(os.listdir(space)) == ["PG_16_202307071", "PG_17_202406281"]

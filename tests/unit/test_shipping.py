@@ -1,0 +1,135 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every step that a module may plan is in its tables, and who only looks ships nothing that acts."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import get_type_hints
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import MakeDirectory, Plan, Step
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply as kernel
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, StepTable
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
+from tests.gates.layers import COLLECTION
+from tests.gates.setup import ROOT
+from tests.gates.shipping import UTILS, appliers, file_of, reached, shipped, steps_of
+
+ROOMS = sorted(path.stem for path in ROOT.glob("plugins/module_utils/_host/apply_*.py"))
+MODULES = sorted(path.stem for path in ROOT.glob("plugins/modules/*.py"))
+LOOKERS = ("recovery_info", "backup_info", "cluster_info", "previous_data_info")
+# Those that change something without a plan, and so with no step.
+PLANLESS = ("asked", "postgres_server", "recovery", "restore_point")
+
+
+def load(dotted: str) -> ModuleType:
+    return importlib.import_module(f"{COLLECTION}.{dotted}")
+
+
+def kinds() -> set[type]:
+    """All kinds of steps that there are in the collection."""
+    for path in ROOT.glob("plugins/module_utils/_core/*.py"):
+        load(f"{UTILS}._core.{path.stem}")
+    found: set[type] = set()
+    left = [Step]
+    while left:
+        kind = left.pop()
+        more = [each for each in kind.__subclasses__() if each.__module__.startswith(COLLECTION)]
+        found |= set(more)
+        left += more
+    return {kind for kind in found if not inspect.isabstract(kind)}
+
+
+def table_of(room: str) -> StepTable:
+    table: StepTable = load(f"{UTILS}._host.{room}").STEPS
+    return table
+
+
+def test_every_step_is_in_exactly_one_room() -> None:
+    listed = [kind for room in ROOMS for kind in table_of(room)]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == kinds()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_function_is_for_the_step_that_it_is_listed_for(room: str) -> None:
+    assert {kind: get_type_hints(function)["step"] for kind, function in table_of(room).items()} == {
+        kind: kind for kind in table_of(room)
+    }
+
+
+@pytest.mark.parametrize("file", appliers())
+def test_who_has_plans_carried_out_has_a_function_for_each_step_that_may_be_in_them(file: str) -> None:
+    table: StepTable = load(file).STEPS
+    made = steps_of(reached(file), kinds())
+    assert made, "nothing is found to be planned, so the walk is blind"
+    assert made <= set(table), f"{file} may plan these, and no table of its STEPS has them"
+    rooms = [room for room in ROOMS if set(table_of(room)) <= set(table)]
+    assert set(table) == {kind for room in rooms for kind in table_of(room)}
+    assert [room for room in rooms if not made & set(table_of(room))] == [], f"{file} has no use for these rooms"
+
+
+# The walk follows names; this is what it has to find, by hand.
+PLANNED = {
+    "plugins.modules.backup_repository": "MakeDirectory SetAccess WriteDocument RetireCluster",
+    "plugins.modules.base_backup": "RemoveLeftover ProveArchiving TakeBaseBackup CompressWal CopyConfiguration "
+    "VerifyBackup PublishBackup",
+    "plugins.modules.pitr_restore": "MakeDirectory InstallProgram RemoveStaging BeginStaging UnpackBackup "
+    "VerifyStaging CheckLabel PlaceLinks PlaceLeftSegments ConfigureRecovery "
+    "KeepOptions FinishStaging RaiseSettings CheckConfiguration CheckStartable "
+    "SaveWal RestoreConfiguration NoteUndo NoteKept SetAside MoveTablespaces "
+    "PutInPlace SwapEntries ReleaseControl",
+    "plugins.modules.previous_data": "RemoveKept",
+    "plugins.modules.wal_archiving": "MakeDirectory InstallProgram KeepReplaced DrainArchive AlterSystem ReloadServer "
+    "ForgetReplaced",
+    "plugins.module_utils._module.detach": "NoteIdentity OfferHistory ChangeIdentity ResetWal",
+    "plugins.module_utils._module.rollback": "ForgetRollback NoteRollback SwapEntries MoveTablespaces NoteKept "
+    "SetAside BringBack PutInPlace ReleaseControl NewTimeline StayOnTimeline",
+}
+
+
+def test_the_walk_finds_what_is_planned() -> None:
+    found = {file: {kind.__name__ for kind in steps_of(reached(file), kinds())} for file in appliers()}
+    assert found == {file: set(names.split()) for file, names in PLANNED.items()}
+
+
+@pytest.mark.parametrize("module", LOOKERS + PLANLESS)
+def test_who_plans_nothing_ships_no_room(module: str) -> None:
+    assert {file for file in shipped(f"plugins.modules.{module}") if f"{UTILS}._host.apply_" in file} == set()
+
+
+def test_every_module_is_accounted_for() -> None:
+    planning = {file.rpartition(".")[2] for file in appliers() if ".modules." in file}
+    assert planning | set(LOOKERS) | set(PLANLESS) == set(MODULES)
+
+
+def test_looking_at_a_recovery_which_is_done_every_five_seconds_ships_little() -> None:
+    files = shipped("plugins.modules.recovery_info")
+    size = sum(path.stat().st_size for file in files if (path := file_of(file)) is not None)
+    assert len(files) <= 50  # 48, and 299 kB, when it was written
+    assert size <= 310_000
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_plan_with_an_unknown_step_is_refused_before_anything_is_done(tmp_path: Path, check_mode: bool) -> None:
+    @dataclass(frozen=True)
+    class Unheard(Step):
+        @property
+        def text(self) -> str:
+            return "do something new"
+
+    plan = Plan((MakeDirectory(f"{tmp_path}/made", 0o700), Unheard()))
+    with pytest.raises(TypeError, match="no function carries out Unheard"):
+        Task({}, check_mode).apply(plan, Host(CommandRunner()), apply_files.STEPS)
+    with pytest.raises(TypeError, match="no function carries out Unheard"):
+        kernel.apply(plan, Host(CommandRunner()), apply_files.STEPS)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the pgark.postgres contributors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module ends with a result or a sentence, whatever goes wrong in it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, NoReturn
+
+import pytest
+
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._module import task
+
+
+class Failed(BaseException):
+    """The module has ended with this message."""
+
+
+class FakeModule:
+    """Stands for AnsibleModule, which would end the process."""
+
+    _name = "pgark.postgres.pitr_restore"
+    check_mode = False
+    params: ClassVar[dict[str, Any]] = {"called_by": "module"}
+
+    def __init__(self, **_options: Any) -> None:
+        pass
+
+    def fail_json(self, msg: str) -> NoReturn:
+        raise Failed(msg)
+
+
+class FakeOfAPlaybook(FakeModule):
+    """Stands for a module that a playbook has called."""
+
+    params: ClassVar[dict[str, Any]] = {"called_by": "playbook"}
+
+
+def message(monkeypatch: pytest.MonkeyPatch, error: Exception, fake: type[FakeModule] = FakeModule) -> str:
+    def perform(_task: task.Task) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(task, "AnsibleModule", fake)
+    with pytest.raises(Failed) as failure:
+        task.run({}, perform)
+    return str(failure.value)
+
+
+def test_an_error_of_ours_and_one_of_the_operating_system_are_told_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert message(monkeypatch, Error("the reason", "what to do")) == "the reason\nHINT: what to do"
+    assert message(monkeypatch, OSError(28, "No space left on device", "/x")) == "/x: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("start_lsn"), RecursionError("too\ndeep"), MemoryError(), ValueError("x" * 999)]
+)
+def test_what_nobody_has_thought_of_is_a_sentence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    told, hint = message(monkeypatch, error).split("\n")
+    assert told.startswith("something that is not foreseen went wrong in test_task.py, line ")
+    assert type(error).__name__ in told
+    assert len(told) < 450
+    assert hint.startswith("HINT: this is a fault of the collection; report it")
+
+
+def test_a_hint_is_in_the_words_of_whoever_has_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = Error("there is no place", "map it with tablespace_mapping, or give force: true")
+    asked = "there is no place\nHINT: map it with pitr_restore_tablespace_mapping, or give force=true"
+    assert message(monkeypatch, refused) == str(refused)
+    assert message(monkeypatch, refused, FakeOfAPlaybook) == asked
