@@ -108,7 +108,7 @@ def history(histories: Histories, version: str) -> History:
 @pytest.fixture(scope="session")
 def playbooks(sandbox: Sandbox) -> Playbooks:
     """Run playbooks of the collection."""
-    return Playbooks(sandbox)
+    return Playbooks(sandbox, forked=True)
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ class Asking:
         self.place = sandbox.controller / f"asking {release}"
         self.place.mkdir()
         ansible = None if release is None else make_controller(release) / "bin/ansible-playbook"
-        self._playbooks = Playbooks(sandbox, ansible)
+        self._playbooks = Playbooks(sandbox, ansible, forked=True)
         self.playbook = self.write("ask.yml", ASK)
 
     def write(self, name: str, text: str) -> Path:

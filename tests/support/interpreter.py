@@ -93,6 +93,8 @@ def create(
         if (source.packages / package).exists():
             provide(source.packages / package, packages / package)
     remember(directory / "compiled", packages)
+    # A package brings what it was compiled to, a single file does not, and modules' users could not write it.
+    subprocess.run([program, "-m", "compileall", "-q", "-l", packages], check=True)
     (directory / "pyvenv.cfg").write_text(f"home = {program.parent}\ninclude-system-site-packages = false\n")
     interpreter = directory / "bin" / source.name
     interpreter.parent.mkdir()

@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +36,16 @@ OF_OTHERS = {
     "maintenance_window": datetime(2026, 9, 15, 14, 30, tzinfo=timezone.utc),  # noqa: UP017  # mypy is at 3.10
     "spool_mode": "OCTAL",
 }
+# What Ansible keeps in its local directory, such as modules as they are sent, is for the next run, too.
+FORKED = """
+import atexit, os, sys
+from ansible.cli.playbook import main
+from ansible.utils.path import cleanup_tmp_file
+sys.path[0] = os.path.dirname(sys.argv[0])
+atexit.unregister(cleanup_tmp_file)
+sys.exit(main())
+"""
+IMPORTED = ("ansible.cli.playbook", "ansible.plugins.strategy.linear")
 OUTCOME_LINE = r"^(?P<outcome>[a-z]+): \["
 TASK_OR_OUTCOME = re.compile(f"{TASK_LINE}|{OUTCOME_LINE}", re.MULTILINE)
 
@@ -80,10 +91,14 @@ class PlaybookFailure(AssertionError):
 class Playbooks:
     """Runs playbooks with a generated inventory: one host of the group `postgres` for each cluster, by its name."""
 
-    def __init__(self, sandbox: Sandbox, ansible: Path | None = None) -> None:
-        """`ansible` is an `ansible-playbook` other than the one that the tests run with."""
+    def __init__(self, sandbox: Sandbox, ansible: Path | None = None, *, forked: bool = False) -> None:
+        """`ansible` is an `ansible-playbook` other than the one that the tests run with.
+
+        A `forked` one is fresh, but for its start and its imports, and modules are packed once for all runs.
+        """
         self._sandbox = sandbox
         self._ansible = ansible or controller.ansible_playbook()
+        self._forked = forked
         self._temporary = sandbox.controller / "ansible"
 
     def inventory(
@@ -182,6 +197,13 @@ class Playbooks:
 
     def _run(self, command: Sequence[str], more: Mapping[str, str], timeout: float, place: Path = CHECKOUT) -> Run:
         started, processor = time.monotonic(), _processor_seconds()
+        # Ansible reads its settings when it is imported, and its configuration file where it is started.
+        as_imported = self._forked and not more and place == CHECKOUT
+        returncode, output = (self._fork if as_imported else self._start)(command, more, timeout, place)
+        seconds, processor = time.monotonic() - started, _processor_seconds() - processor
+        return Run(list(command), returncode, output, seconds, processor)
+
+    def _start(self, command: Sequence[str], more: Mapping[str, str], timeout: float, place: Path) -> tuple[int, str]:
         pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         run = str(uuid.uuid4())
         environment = self._environment() | {"PGARK_TEST_RUN": run} | dict(more)
@@ -194,8 +216,31 @@ class Playbooks:
             except BaseException:
                 processes.end_marked(run)
                 raise
-        seconds, processor = time.monotonic() - started, _processor_seconds() - processor
-        return Run(list(command), process.returncode, output, seconds, processor)
+        return process.returncode, output
+
+    def _fork(self, command: Sequence[str], more: Mapping[str, str], timeout: float, place: Path) -> tuple[int, str]:
+        def start(words: Sequence[str]) -> subprocess.Popen[bytes]:
+            argv = [str(self._ansible.with_name("python")), *words]
+            own = {name: value for name, value in self._environment().items() if name != MARK}
+            return subprocess.Popen(argv, cwd=place, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+        run = str(uuid.uuid4())
+        environment = self._environment() | {"PGARK_TEST_RUN": run} | dict(more)
+        server = self._sandbox.fork_servers.get(self._ansible, start, self._sandbox.controller, IMPORTED)
+        try:
+            done = server.run(
+                command,
+                program=FORKED,
+                stdin="",
+                environment=environment,
+                directory=place,
+                timeout=timeout,
+                merged=True,
+            )
+        except subprocess.TimeoutExpired as expired:
+            processes.end_marked(run)
+            return -signal.SIGKILL, expired.output
+        return done.returncode, done.stdout
 
     def _environment(self) -> dict[str, str]:
         """Keep Ansible's files in the sandbox, the caller's Ansible and PostgreSQL settings out, and colours off."""

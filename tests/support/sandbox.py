@@ -5,13 +5,11 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import stat
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +17,7 @@ from pathlib import Path
 from tests.gates.setup import UNPACKED
 from tests.support import controller, interpreter, postgres, processes
 from tests.support.accounts import Account
-from tests.support.forking import ForkServer
+from tests.support.forking import ForkServers
 from tests.support.postgres import Cluster
 
 CHECKOUT = Path(__file__).parents[2]
@@ -27,6 +25,7 @@ PREFIX = "pgark-"
 # In the environment of everything that is started in a sandbox; its value is the sandbox's directory.
 MARK = "PGARK_SANDBOX"
 MEMORY = Path("/dev/shm")
+IMPORTED_BY_MODULES = ("ansible.module_utils.basic", "psycopg.rows", "runpy")
 # What the clusters of a few processes with tests take at most; more of it than that has to be free.
 MEMORY_BYTES = 6 << 30
 # A socket's path is at most 107 bytes long: leave room for
@@ -56,10 +55,7 @@ class Sandbox:
         self.temporary = self.root / "tmp"
         self.library = self.root / "library"
         self._entrance: list[str] = []
-        self._fork_servers: dict[tuple[object, ...], ForkServer] = {}
-        self._starting = threading.Lock()
-        # All that one forks have the same hashes; with two in turn, who depends on the order of a set is found out.
-        self._turns = itertools.cycle((0, 1))
+        self.fork_servers = ForkServers()
         self.controller.mkdir()
 
     def __enter__(self) -> Sandbox:
@@ -124,7 +120,12 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run a Python file, or a program with arguments, as `run` would, without its start: see `forking`."""
         chosen = self.environment | dict(environment)
-        server = self._fork_server(chosen)
+        # It has no mark, for it is no process that somebody has left behind.
+        own = {name: value for name, value in chosen.items() if name != MARK}
+        key = (*self._entrance, *sorted(chosen.items()))
+        server = self.fork_servers.get(
+            key, lambda words: self._start([self.python, *words], own), self.home, IMPORTED_BY_MODULES
+        )
         return server.run(arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120)
 
     @contextmanager
@@ -204,20 +205,8 @@ class Sandbox:
 
     def close(self) -> None:
         """End every process that works inside and remove the directory."""
-        for server in self._fork_servers.values():
-            server.close()
+        self.fork_servers.close()
         remove(self.root)
-
-    def _fork_server(self, environment: Mapping[str, str]) -> ForkServer:
-        """Return a process that forks others, which is started when it is first asked for."""
-        key = (next(self._turns), *self._entrance, *sorted(environment.items()))
-        with self._starting:
-            if key not in self._fork_servers:
-                address = self.home / f"forks-{len(self._fork_servers)}"
-                # It has no mark, for it is no process that somebody has left behind.
-                own = {name: value for name, value in environment.items() if name != MARK}
-                self._fork_servers[key] = ForkServer(lambda words: self._start([self.python, *words], own), address)
-            return self._fork_servers[key]
 
     def _start(self, argv: Sequence[str | Path], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a program as the servers' user, with pipes to its standard input and output."""
