@@ -85,7 +85,7 @@ PLANNED = {
     "VerifyBackup PublishBackup",
     "plugins.modules.pitr_restore": "MakeDirectory InstallProgram RemoveStaging BeginStaging UnpackBackup "
     "VerifyStaging CheckLabel PlaceLinks PlaceLeftSegments ConfigureRecovery "
-    "KeepOptions FinishStaging RaiseSettings CheckConfiguration CheckStartable "
+    "KeepOptions CompareWal FinishStaging RaiseSettings CheckConfiguration CheckStartable "
     "SaveWal RestoreConfiguration NoteUndo NoteKept SetAside MoveTablespaces "
     "PutInPlace SwapEntries ReleaseControl",
     "plugins.modules.previous_data": "RemoveKept",

@@ -28,6 +28,7 @@ from .plan import Plan, Step
 from .restore_steps import (
     BeginStaging,
     CheckLabel,
+    CompareWal,
     ConfigureRecovery,
     FinishStaging,
     KeepOptions,
@@ -142,6 +143,7 @@ def plan_staging(
         *([PlaceLeftSegments(staging, left, identity, old)] if left else []),
         ConfigureRecovery(staging, recovery.settings, recovery.overrides, tablespaces),
         *([KeepOptions(staging, recovery.options)] if recovery.options else []),
+        *([CompareWal(old, layout, request.system_identifier)] if old else []),
         FinishStaging(staging, replace(record, complete=True), directory.real_path if directory.mount_point else None),
     )
     return Plan(

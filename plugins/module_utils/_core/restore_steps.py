@@ -195,6 +195,19 @@ class FinishStaging(Step):
 
 
 @dataclass(frozen=True)
+class CompareWal(Step):
+    """Compare the WAL of the data in place with what is archived, so that `SaveWal` reads only what is new by then."""
+
+    old: str
+    layout: Layout
+    system_identifier: str | None = None
+
+    @property
+    def text(self) -> str:
+        return f"compare {self.old}/pg_wal with what is archived, while the server may still run"
+
+
+@dataclass(frozen=True)
 class SaveWal(Step):
     """Archive the WAL that waits in the old directory, and copy what cannot be archived into the new one.
 

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .._core.fitting import CheckStartable, RaiseSettings
 from .._core.plan_clone import CheckConfiguration
 from .._core.restore_steps import (
     BeginStaging,
     CheckLabel,
+    CompareWal,
     ConfigureRecovery,
     FinishStaging,
     KeepOptions,
@@ -22,6 +25,7 @@ from .._core.restore_steps import (
 from .._core.server_options import options_line
 from . import clone, files, fitting, kept_files, left_segments, restore
 from .apply import Host, StepTable
+from .wal_saver import WalSaver
 
 
 def _remove_staging(step: RemoveStaging, host: Host) -> None:
@@ -53,6 +57,11 @@ def _place_links(step: PlaceLinks, host: Host) -> None:
 def _place_left_segments(step: PlaceLeftSegments, host: Host) -> None:
     with restore.discarded_on_failure(step.path):
         left_segments.place(step, host.wal_program, (host.place, *host.further), host.runner)
+
+
+def _compare_wal(step: CompareWal, host: Host) -> None:
+    saver = WalSaver(step.old, "", (step.layout, *host.further), host.wal_program, host.runner)
+    replace(saver, system_identifier=step.system_identifier).compare()
 
 
 def _configure_recovery(step: ConfigureRecovery, host: Host) -> None:
@@ -87,6 +96,7 @@ STEPS: StepTable = {
     CheckLabel: _check_label,
     PlaceLinks: _place_links,
     PlaceLeftSegments: _place_left_segments,
+    CompareWal: _compare_wal,
     ConfigureRecovery: _configure_recovery,
     KeepOptions: _keep_options,
     RaiseSettings: _raise_settings,

@@ -23,11 +23,12 @@ from .._errors import Error
 from . import claim, kept_data, kept_files, replayed, restore
 from .apply import Host, StepTable
 from .cluster import read_record
+from .wal_saver import WalSaver
 
 
 def _save_wal(step: SaveWal, host: Host) -> None:
     places = (step.layout, *host.further)
-    saver = restore.WalSaver(step.old, step.staging, places, host.wal_program, host.runner, step.force)
+    saver = WalSaver(step.old, step.staging, places, host.wal_program, host.runner, step.force)
     replace(saver, system_identifier=step.system_identifier).run()
 
 

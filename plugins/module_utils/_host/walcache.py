@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from .._core.walsummary import Summary
 from .._errors import Error
+from .caches import cache_directory
 from .files import read_json, write_json
 
 _FORMAT = 4
@@ -24,10 +25,8 @@ _LARGEST = 64 << 20
 
 def cache_file(repository_id: str, cluster: str) -> str:
     """Name the cache of one cluster of one repository."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    directory = base if os.path.isabs(base) else os.path.expanduser("~/.cache")
     digest = hashlib.sha256(f"{repository_id}/{cluster}".encode()).hexdigest()[:32]
-    return f"{directory}/pgark/wal-{digest}.json"
+    return f"{cache_directory()}/wal-{digest}.json"
 
 
 class WalCache:

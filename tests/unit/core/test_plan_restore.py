@@ -35,6 +35,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
     BeginStaging,
     CheckLabel,
+    CompareWal,
     ConfigureRecovery,
     FinishStaging,
     NoteKept,
@@ -115,6 +116,7 @@ def test_a_backup_is_staged_beside_the_data_whatever_is_there(kind: str) -> None
         VerifyStaging(f"{DATA}.restore", STORED, BACKUP.manifest_sha256, 3_000_000),
         CheckLabel(f"{DATA}.restore", "monday", str(BACKUP.start_lsn), {}),
         ConfigureRecovery(f"{DATA}.restore", SETTINGS, OVERRIDES, {}),
+        *([] if kind in ("missing", "empty") else [CompareWal(DATA, LAYOUT, IDENTITY.system_identifier)]),
         FinishStaging(f"{DATA}.restore", replace(record, complete=True), None),
     )
 

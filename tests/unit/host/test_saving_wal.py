@@ -6,14 +6,16 @@
 import os
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import WalSaver
+from ansible_collections.pgark.postgres.plugins.module_utils._host import compared
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from ansible_collections.pgark.postgres.plugins.module_utils._host.wal_saver import WalSaver
 from tests.unit.host.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
 from tests.unit.host.synthetic import TINY, name_of, segment
 
@@ -43,7 +45,7 @@ class OldWal:
         content = (self.old / "pg_wal" / name).read_bytes() if content is None else content
         place = Path(self.layout.wal_file(name) + ".zst")
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(subprocess.run(["zstd", "-c"], input=content, capture_output=True, check=True).stdout)
+        place.write_bytes(compressed(content))
 
     def push(self, name: str) -> list[str]:
         """The call of pgark-wal for a segment."""
@@ -58,6 +60,10 @@ class OldWal:
         WalSaver(str(self.old), str(self.new), places, "/opt/pgark-wal", *how).run()
         assert not runner.announced
         return sorted(os.listdir(self.new / "pg_wal"))
+
+
+def compressed(content: bytes) -> bytes:
+    return subprocess.run(["zstd", "-c"], input=content, capture_output=True, check=True).stdout
 
 
 @pytest.fixture
@@ -158,6 +164,104 @@ def test_an_archived_segment_that_is_damaged_is_no_reason_to_leave_the_good_one_
     place = Path(wal.layout.wal_file(name) + ".zst")
     place.write_bytes(place.read_bytes()[:-3])
     assert wal.save() == [name]
+
+
+class Beforehand:
+    """Old WAL that is compared with the archive while the server still runs, all of it written some time ago."""
+
+    def __init__(self, wal: OldWal, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wal = wal
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("XDG_CACHE_HOME", str(wal.old.parent / "cache"))
+
+    def saver(self) -> WalSaver:
+        return WalSaver(str(self.wal.old), str(self.wal.new), (self.wal.layout,), "/opt/pgark-wal", FakeRunner())
+
+    def compare(self, later: float = 60) -> None:
+        with self._monkeypatch.context() as patch:
+            now = time.time_ns()
+            patch.setattr(time, "time_ns", lambda: now + int(later * 1e9))
+            self.saver().compare()
+
+    def read(self) -> list[str]:
+        """Save a minute later, and list the segments that were read for it."""
+        read: list[str] = []
+        compare = compared.compare
+
+        def counted(own: str, name: str, layout: Layout, runner: CommandRunner) -> str:
+            read.append(name)
+            return compare(own, name, layout, runner)
+
+        with self._monkeypatch.context() as patch:
+            now = time.time_ns()
+            patch.setattr(time, "time_ns", lambda: now + 60_000_000_000)
+            patch.setattr(compared, "compare", counted)
+            self.saver().run()
+        return read
+
+
+@pytest.fixture
+def beforehand(wal: OldWal, monkeypatch: pytest.MonkeyPatch) -> Beforehand:
+    """Provide a comparison that has not been made yet."""
+    return Beforehand(wal, monkeypatch)
+
+
+def test_what_was_compared_while_the_server_ran_is_not_read_again(wal: OldWal, beforehand: Beforehand) -> None:
+    """All the time that this takes, nobody can use the database."""
+    names = [wal.put(number, segment(number)) for number in (3, 4, 5)]
+    for name in names[:2]:
+        wal.archive(name)
+    beforehand.compare()
+    assert beforehand.read() == names[2:]
+    assert os.listdir(wal.new / "pg_wal") == names[2:]
+
+
+@pytest.mark.parametrize("side", ["old", "archived"])
+def test_what_has_changed_since_it_was_compared_is_read_again(wal: OldWal, beforehand: Beforehand, side: str) -> None:
+    name = wal.put(3, segment(3))
+    wal.archive(name)
+    place = wal.old / "pg_wal" / name if side == "old" else Path(wal.layout.wal_file(name) + ".zst")
+    changed, another = place.stat().st_ctime_ns, segment(3).replace(b"x", b"y")
+    beforehand.compare()
+    while place.stat().st_ctime_ns == changed:  # the same file, and the same size, as the server writes over one
+        place.write_bytes(another if side == "old" else compressed(another))
+    with pytest.raises(Error, match="are not the same WAL"):
+        beforehand.read()
+
+
+def test_what_was_changed_a_moment_ago_is_not_remembered(wal: OldWal, beforehand: Beforehand) -> None:
+    """Another change in the same moment could not be told from it."""
+    name = wal.put(3, segment(3))
+    wal.archive(name)
+    beforehand.compare(later=1)
+    assert beforehand.read() == [name]
+
+
+@pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"format": 1, "same": [3]}', '{"format": 2, "same": []}'])
+def test_a_cache_that_cannot_be_read_is_as_none(wal: OldWal, beforehand: Beforehand, content: str) -> None:
+    name = wal.put(3, segment(3))
+    wal.archive(name)
+    beforehand.compare()
+    [cache] = (wal.old.parent / "cache/pgark").iterdir()
+    cache.write_text(content)
+    assert beforehand.read() == [name]
+
+
+def test_comparing_beforehand_minds_no_fork_and_nothing_that_goes_away(
+    wal: OldWal, beforehand: Beforehand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server works on; what is wrong is judged when it is down."""
+    forked, removed, last = (wal.put(number, segment(number)) for number in (3, 4, 5))
+    wal.archive(forked, segment(3).replace(b"x", b"y"))
+    wal.archive(last)
+    names = os.listdir
+    (wal.old / "pg_wal" / removed).unlink()
+    monkeypatch.setattr(os, "listdir", lambda path: sorted([*names(path), removed]))
+    beforehand.compare()
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(wal.old.parent / "cache"))
+    wal.archive(forked)
+    assert beforehand.read() == [forked]
 
 
 def test_a_saved_segment_is_durable_before_it_has_its_name(wal: OldWal, monkeypatch: pytest.MonkeyPatch) -> None:
