@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from tests.support import processes
 from tests.support.marks import every_version
 from tests.support.playbooks import PlaybookFailure, Playbooks
 from tests.support.postgres import Cluster
-from tests.support.sandbox import Sandbox, remove
+from tests.support.sandbox import CHECKOUT, Sandbox, remove
 from tests.support.snapshots import settings, tree
+from tests.support.waiting import wait_until
 
 
 def test_the_managed_side_has_psycopg_and_not_what_only_the_controller_has(sandbox: Sandbox) -> None:
@@ -84,6 +87,40 @@ def test_a_playbook_whose_time_is_up_leaves_nothing_running(
                 with pytest.raises(PlaybookFailure, match="exited -9"):
                     playbooks.run(playbook, playbooks.inventory(cluster), timeout=seconds)
     assert not processes.is_working(int(pid_file.read_text(encoding="utf-8")))
+
+
+def test_a_forked_module_has_the_rights_and_the_environment_of_one_that_is_started(
+    playbooks: Playbooks, cluster: Cluster, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    script = "id; umask; env | sort"
+    task = {"name": "tell", "ansible.builtin.command": {"argv": ["sh", "-c", script]}, "register": "told"}
+    keep = {"name": "keep", "ansible.builtin.copy": {"content": "{{ told.stdout }}", "dest": "{{ kept }}"}}
+    here = {"delegate_to": "localhost", "become": False, "vars": {"ansible_connection": "local"}}
+    play = {"hosts": "postgres", "become": True, "become_user": sandbox.user, "gather_facts": False}
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(yaml.safe_dump([play | {"tasks": [task, keep | here]}]), encoding="utf-8")
+    said = []
+    for connection in ("local", "forking"):
+        variables = {"ansible_connection": connection}
+        inventory = playbooks.inventory(cluster, hosts={cluster.name: variables})
+        playbooks.run(playbook, inventory, variables={"kept": str(tmp_path / connection)})
+        lines = (tmp_path / connection).read_text(encoding="utf-8").splitlines()
+        said.append([line for line in lines if not line.startswith(("PGARK_TEST_RUN=", "MAIL=", "PWD="))])
+    assert said[0] == said[1]
+
+
+def test_what_was_forked_ends_with_who_has_asked_for_it(sandbox: Sandbox) -> None:
+    pid_file = sandbox.home / "forked.pid"
+    sleeping = f"import os, time; open({str(pid_file)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    address = sandbox.fork_server(sandbox.environment | {"PYTHONPATH": str(sandbox.library)}).address
+    asking = f"""
+from tests.support import forking
+forking.run({address!r}, ["-c"], program={sleeping!r}, stdin="", environment={{}}, directory="/", timeout=600)
+"""
+    with subprocess.Popen([sys.executable, "-c", asking], cwd=CHECKOUT) as process:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text(encoding="utf-8"), message="it to be forked")
+        process.kill()
+    wait_until(lambda: not processes.is_working(int(pid_file.read_text(encoding="utf-8"))), message="it to end")
 
 
 def test_one_call_after_the_other_has_sets_in_another_order(sandbox: Sandbox) -> None:

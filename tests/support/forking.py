@@ -51,6 +51,10 @@ def attended(connection):
     for file in files:
         os.close(file)
     connection.sendall(b"%10d" % child)
+    ended = os.pidfd_open(child)
+    if ended not in select.select([ended, connection], [], [])[0]:
+        os.kill(child, signal.SIGKILL)  # whoever has asked for it is gone
+        os._exit(0)
     connection.sendall(b"%10d" % os.waitpid(child, 0)[1])
     os._exit(0)
 
@@ -60,7 +64,10 @@ def become(request, files):
         os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir(request["directory"])
+    try:
+        os.chdir(request["directory"])
+    except PermissionError:  # in which a child of somebody who can would have been all the same
+        os.chdir("/")
     sys.argv[:] = request["arguments"]
 
 for name in sys.argv[2:]:
@@ -81,64 +88,18 @@ Start = Callable[[Sequence[str]], subprocess.Popen[bytes]]
 
 
 class ForkServer:
-    """Runs Python programs, each in a process of its own that begins with everything imported."""
+    """Forks processes that begin with everything imported, for whoever connects to its `address`: see `run`."""
 
     def __init__(self, start: Start, address: Path, imported: Sequence[str]) -> None:
         """`start` starts Python with arguments; the address is a path for a socket, where nothing is yet."""
-        self._address = str(address)
-        self._process = start(["-c", SERVE, self._address, *imported])
+        self.address = str(address)
+        self._process = start(["-c", SERVE, self.address, *imported])
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n", "the fork server did not start"
 
     def close(self) -> None:
         """End it; what it has forked goes on."""
         self._process.communicate()
-
-    def run(
-        self,
-        arguments: Sequence[str],
-        *,
-        program: str | None = None,
-        stdin: str,
-        environment: Mapping[str, str],
-        directory: Path,
-        timeout: float,
-        merged: bool = False,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the file that is the first argument, or the text of a program with these arguments.
-
-        Standard error is returned by itself, or `merged` into standard output.
-        Raises TimeoutExpired with the output so far, as `subprocess.run` does, when after so many seconds it has not
-        ended, or somebody else has its output; then it is ended with all that it has started.
-        """
-        request = {"arguments": arguments, "program": program, "environment": environment, "directory": str(directory)}
-        with ExitStack() as stack:
-            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-            connection.connect(self._address)
-            outputs = self._hand_over(connection, json.dumps(request), stdin, merged)
-            for output in outputs:
-                stack.callback(os.close, output)
-            pid = int(connection.recv(10, socket.MSG_WAITALL))
-            try:
-                said = _read_all([*outputs, connection.fileno()], timeout)
-            except BaseException:
-                processes.send([pid, *processes.descendants(pid)], signal.SIGKILL)
-                raise
-            status = os.waitstatus_to_exitcode(int(said[connection.fileno()]))
-        return subprocess.CompletedProcess(arguments, status, *(said[output].decode() for output in outputs))
-
-    @staticmethod
-    def _hand_over(connection: socket.socket, request: str, stdin: str, merged: bool) -> list[int]:
-        """Send a request with the three standard files, and return the ends to read the outputs from."""
-        pipes = [os.pipe() for _output in range(1 if merged else 2)]
-        with os.fdopen(os.memfd_create("stdin"), "w+b") as given:
-            given.write(stdin.encode())
-            given.seek(0)
-            files = [given.fileno(), pipes[0][1], pipes[-1][1]]
-            socket.send_fds(connection, [request.encode()], files)
-        for _read, end in pipes:
-            os.close(end)
-        return [end for end, _write in pipes]
 
 
 class ForkServers:
@@ -164,6 +125,53 @@ class ForkServers:
         """End all of them; what they have forked goes on."""
         for server in self._started.values():
             server.close()
+
+
+def run(
+    address: str,
+    arguments: Sequence[str],
+    *,
+    program: str | None = None,
+    stdin: str,
+    environment: Mapping[str, str],
+    directory: Path | str,
+    timeout: float,
+    merged: bool = False,
+) -> subprocess.CompletedProcess[str]:
+    """Run the file that is the first argument, or the text of a program with these arguments.
+
+    Standard error is returned by itself, or `merged` into standard output.
+    Raises TimeoutExpired with the output so far, as `subprocess.run` does, when after so many seconds it has not
+    ended, or somebody else has its output; then it is ended with all that it has started.
+    """
+    request = {"arguments": arguments, "program": program, "environment": environment, "directory": str(directory)}
+    with ExitStack() as stack:
+        connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+        connection.connect(address)
+        outputs = _hand_over(connection, json.dumps(request), stdin, merged)
+        for output in outputs:
+            stack.callback(os.close, output)
+        pid = int(connection.recv(10, socket.MSG_WAITALL))
+        try:
+            said = _read_all([*outputs, connection.fileno()], timeout)
+        except BaseException:
+            processes.send([pid, *processes.descendants(pid)], signal.SIGKILL)
+            raise
+        status = os.waitstatus_to_exitcode(int(said[connection.fileno()]))
+    return subprocess.CompletedProcess(arguments, status, *(said[output].decode() for output in outputs))
+
+
+def _hand_over(connection: socket.socket, request: str, stdin: str, merged: bool) -> list[int]:
+    """Send a request with the three standard files, and return the ends to read the outputs from."""
+    pipes = [os.pipe() for _output in range(1 if merged else 2)]
+    with os.fdopen(os.memfd_create("stdin"), "w+b") as given:
+        given.write(stdin.encode())
+        given.seek(0)
+        files = [given.fileno(), pipes[0][1], pipes[-1][1]]
+        socket.send_fds(connection, [request.encode()], files)
+    for _read, end in pipes:
+        os.close(end)
+    return [end for end, _write in pipes]
 
 
 def _read_all(files: Sequence[int], timeout: float) -> dict[int, bytes]:

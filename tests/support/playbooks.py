@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from tests.support import controller, processes
+from tests.support import controller, forking, processes
 from tests.support.postgres import Cluster
 from tests.support.sandbox import CHECKOUT, MARK, Sandbox
 
@@ -45,7 +45,8 @@ sys.path[0] = os.path.dirname(sys.argv[0])
 atexit.unregister(cleanup_tmp_file)
 sys.exit(main())
 """
-IMPORTED = ("ansible.cli.playbook", "ansible.plugins.strategy.linear")
+IMPORTED = ("ansible.cli.playbook", "ansible.plugins.strategy.linear", "tests.support.forking")
+CONNECTIONS = Path(__file__).with_name("connections")
 OUTCOME_LINE = r"^(?P<outcome>[a-z]+): \["
 TASK_OR_OUTCOME = re.compile(f"{TASK_LINE}|{OUTCOME_LINE}", re.MULTILINE)
 
@@ -224,21 +225,15 @@ class Playbooks:
             own = {name: value for name, value in self._environment().items() if name != MARK}
             return subprocess.Popen(argv, cwd=place, env=own, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
-        run = str(uuid.uuid4())
-        environment = self._environment() | {"PGARK_TEST_RUN": run} | dict(more)
-        server = self._sandbox.fork_servers.get(self._ansible, start, self._sandbox.controller, IMPORTED)
+        sandbox, mark = self._sandbox, str(uuid.uuid4())
+        forks = {sandbox.user: sandbox.fork_server({**sandbox.environment, "PYTHONPATH": str(sandbox.library)}).address}
+        environment = self._environment() | {"PGARK_TEST_RUN": mark, "PGARK_TEST_FORKS": json.dumps(forks), **more}
+        server = sandbox.fork_servers.get(self._ansible, start, sandbox.controller, IMPORTED)
+        asked: Any = {"program": FORKED, "stdin": "", "environment": environment, "directory": place, "merged": True}
         try:
-            done = server.run(
-                command,
-                program=FORKED,
-                stdin="",
-                environment=environment,
-                directory=place,
-                timeout=timeout,
-                merged=True,
-            )
+            done = forking.run(server.address, command, timeout=timeout, **asked)
         except subprocess.TimeoutExpired as expired:
-            processes.end_marked(run)
+            processes.end_marked(mark)
             return -signal.SIGKILL, expired.output
         return done.returncode, done.stdout
 
@@ -250,6 +245,7 @@ class Playbooks:
             "ANSIBLE_REMOTE_TMP": str(self._sandbox.temporary),
             "ANSIBLE_SYSTEM_TMPDIRS": str(self._sandbox.temporary),
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_CONNECTION_PLUGINS": str(CONNECTIONS),
             # What modules remember of WAL lies in the home of their user, who may be the caller.
             "XDG_CACHE_HOME": str(self._sandbox.home / ".cache"),
             "LC_ALL": "C.UTF-8",
@@ -257,7 +253,8 @@ class Playbooks:
         }
 
     def _connection(self) -> dict[str, Any]:
-        local = {"ansible_connection": "local", "ansible_python_interpreter": str(self._sandbox.python)}
+        connection = "forking" if self._forked else "local"
+        local = {"ansible_connection": connection, "ansible_python_interpreter": str(self._sandbox.python)}
         if self._sandbox.account.is_caller:
             return local
         # The servers' user may have no login shell, and a fresh machine no sudo.

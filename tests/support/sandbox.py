@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.gates.setup import UNPACKED
 from tests.support import controller, interpreter, postgres, processes
 from tests.support.accounts import Account
-from tests.support.forking import ForkServers
+from tests.support.forking import ForkServer, ForkServers, run
 from tests.support.postgres import Cluster
 
 CHECKOUT = Path(__file__).parents[2]
@@ -120,13 +120,19 @@ class Sandbox:
     ) -> subprocess.CompletedProcess[str]:
         """Run a Python file, or a program with arguments, as `run` would, without its start: see `forking`."""
         chosen = self.environment | dict(environment)
+        address = self.fork_server(chosen).address
+        return run(
+            address, arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120
+        )
+
+    def fork_server(self, environment: Mapping[str, str]) -> ForkServer:
+        """Return one that runs as the servers' user, with what modules import."""
         # It has no mark, for it is no process that somebody has left behind.
-        own = {name: value for name, value in chosen.items() if name != MARK}
-        key = (*self._entrance, *sorted(chosen.items()))
-        server = self.fork_servers.get(
+        own = {name: value for name, value in environment.items() if name != MARK}
+        key = (*self._entrance, *sorted(environment.items()))
+        return self.fork_servers.get(
             key, lambda words: self._start([self.python, *words], own), self.home, IMPORTED_BY_MODULES
         )
-        return server.run(arguments, program=program, stdin=stdin, environment=chosen, directory=self.home, timeout=120)
 
     @contextmanager
     def through(self, entrance: Sequence[str]) -> Iterator[None]:
