@@ -17,8 +17,6 @@ from typing import Any
 
 from ansible.plugins.connection.local import Connection as Local
 
-from tests.support import forking
-
 DOCUMENTATION = """
 name: forking
 short_description: Run modules on this host without the start of Python
@@ -51,6 +49,8 @@ class Connection(Local):  # type: ignore[misc]  # ansible-core has no annotation
         if module is None or in_data is not None or user not in servers:
             ended: tuple[int, bytes, bytes] = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)
             return ended
+        from tests.support import forking  # noqa: PLC0415 -- it is known to who was forked, not to who was started
+
         done = forking.run(
             servers[user],
             [module["file"]],
