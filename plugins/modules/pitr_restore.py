@@ -504,7 +504,7 @@ steps:
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -515,6 +515,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.commands impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     RestoreRequest,
+    check_aside_free,
     check_exchangeable,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
@@ -531,6 +532,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone im
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
+    check_no_less,
     left_to_do,
     plan_staging,
     plan_switch,
@@ -540,8 +542,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_sett
     with_tablespaces_in_place,
     without_reading_ahead,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside
-from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation
+from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation, exchanged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.server_options import (
@@ -652,6 +655,8 @@ def check_before(task: Task) -> Signs:
 def replaceable(task: Task, directory: DataDirectory, identity: Identity, request: RestoreRequest) -> DataDirectory:
     """Refuse a directory that is not to be replaced; one of a new cluster is marked as that."""
     options = task.options
+    if not request.in_place(directory):
+        check_aside_free(directory)
     found = with_use(task, directory, identity)
     check_clone_directory(found, identity, request.source, options["force"], options["replace_new_cluster"])
     return found
@@ -669,7 +674,8 @@ def plan_restored(task: Task, catalog: Catalog, directory: DataDirectory, reques
     if directory.staged is not None:
         check_clone(task, directory, staged)
     missing = configuration_of(task, directory, staged).files
-    plan = plan_switch(directory, request, layout, missing, options["force"])
+    aside = made_since(task, catalog, directory, request)
+    plan = plan_switch(directory, request, layout, missing, options["force"], aside)
     needed = {} if directory.staged is None else directory.staged.needed
     return with_configuration_checked(task, directory, plan, needed, catalog.identity.major, staged=True)
 
@@ -681,11 +687,20 @@ def plan_state(
 
     The last part are warnings about the configuration.
     """
-    options, layout = task.options, task.layout
-    if options["state"] == "restored":
+    if task.options["state"] == "restored":
         return plan_restored(task, catalog, directory, request), None, ()
-    if request.staged(directory) or (request.in_place(directory) and not options["force"]):
+    if request.in_place(directory) and not task.options["force"]:
         return Plan(), None, ()
+    if request.staged(directory) and exchanged(directory) is not None:
+        return Plan(), None, ()  # it is on its way
+    return plan_staged(task, catalog, directory, request)
+
+
+def plan_staged(
+    task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest
+) -> tuple[Plan, Choice, tuple[str, ...]]:
+    """Plan what is to be staged, and tell how the target is reached; what is staged already stays if it is the same."""
+    options, layout = task.options, task.layout
     check_exchangeable(directory)
     if request.source is None:
         check_configuration_place(missing_configuration(options["config_directory"], directory.real_path))
@@ -708,6 +723,8 @@ def plan_state(
         if directory.staged is not None and not directory.staged.complete:  # of no use to anybody, and in the way
             task.apply(Plan((RemoveStaging(directory.staging, directory.staged.places),)), Host(task.runner), STEPS)
         raise
+    if not plan.changed:
+        return plan, choice, ()
     # What is missing is put back only when the old server has been stopped, so that it never reads it.
     if configuration.files:
         plan = with_configuration_rehearsed(directory, plan, configuration.put_back, needed, catalog.identity.major)
@@ -761,7 +778,42 @@ def replayed_tablespaces(
     return moved_aside(made, found, f"pgark-{stamp}-{run}", clone=request.source is not None)
 
 
+def made_since(
+    task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest
+) -> Mapping[str, str] | None:
+    """Look again which tablespaces recovery makes anew: the server has gone on since the staging, or its source has.
+
+    Nothing is looked for (None) once the data is on its way. What cannot be read any more leaves it at what the staging
+    knew: that recovery does not get further either.
+    """
+    staged = directory.staged
+    if staged is None or not request.staged(directory) or exchanged(directory) is not None:
+        return None
+    try:
+        choice = survey(task, catalog, directory, request, datetime.now(timezone.utc))
+    except Unreachable:
+        return None
+    if (choice.backup.label, choice.timeline) != (staged.backup, staged.timeline):
+        return None
+    stamp = staged.previous_directory.rpartition(".before-")[2]
+    as_staged = replace(request, reservation=staged.reservation)
+    return {**replayed_tablespaces(catalog, directory, choice, as_staged, stamp), **staged.aside}
+
+
 def survey(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest, now: datetime) -> Choice:
+    """Choose how the target is reached; what is staged already is stayed with where that gives the same data."""
+    staged = directory.staged
+    if staged is not None and request.staged(directory) and request.target.kind != "immediate":
+        with suppress(Unreachable):
+            found = choose(task, catalog, directory, replace(request, label=staged.backup), now)
+            if found.timeline == staged.timeline:
+                if not task.options["force"]:
+                    check_no_less(directory, request, found, catalog.identity.wal_segment_size)
+                return found
+    return choose(task, catalog, directory, request, now)
+
+
+def choose(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest, now: datetime) -> Choice:
     """Choose how the target is reached, with the archive and with what the old data directory and its server have."""
     bin_directory = task.bin_directory(catalog.identity.major)
     ours = directory.kind not in ("missing", "empty") and request.continues(directory)

@@ -113,7 +113,7 @@ class RestoreRecord:
     ``own`` is the inode of the staging directory: one that somebody has copied there is not ours. ``reservation`` is
     the run that has begun it. ``proved``: since the promotion, a segment has been archived and read back. ``to_do`` are
     lines about those who depend on the server that is replaced, for whoever keeps the result; ``subscriptions`` are
-    those that were disabled in it.
+    those that were disabled in it. ``given`` is a digest of the settings, options and places that were staged.
     """
 
     target: Mapping[str, Any]
@@ -145,6 +145,7 @@ class RestoreRecord:
     automatic_link: str | None = None
     to_do: tuple[str, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
+    given: str = ""
 
     @property
     def run(self) -> str:
@@ -206,7 +207,8 @@ class DataDirectory:
     moved already. ``started_with`` are the words of the command line of the server, or of the last one that ran there.
     ``inner_mounts`` are mount points inside of it; ``writable`` tells whether a directory can be made where it would be
     staged. ``used`` says what shows that somebody has written to it since initdb has made it; that is only looked for
-    where it matters (None: it was not).
+    where it matters (None: it was not). ``aside_taken``: something has the name that the data in place would get
+    when what is staged takes its place.
     """
 
     path: str
@@ -230,6 +232,7 @@ class DataDirectory:
     inner_mounts: tuple[str, ...] = ()
     writable: bool = True
     used: tuple[str, ...] | None = None
+    aside_taken: bool = False
 
     @property
     def startable(self) -> bool:
@@ -272,6 +275,22 @@ def check_exchangeable(directory: DataDirectory) -> None:
             "owner may not write to it",
             f"make it, or let the owner of the cluster write to it, as root: chown or chmod {place}",
         )
+
+
+def check_aside_free(directory: DataDirectory) -> None:
+    """Refuse to go on with what is staged where data was set aside already, and something has come in its place."""
+    staged = directory.staged
+    if staged is None or not directory.aside_taken or directory.exchanging:
+        return
+    if directory.kind in ("missing", "unfinished"):
+        return
+    raise Error(
+        f"{staged.previous_directory} is there, where the data in {directory.path} would be kept, and {directory.path} "
+        f"is there, too ({directory.kind}): either a restore was interrupted after it had set the data aside, and "
+        "something has come in its place since, or somebody has made what has that name",
+        f"find out which of the two is the cluster's data; where it was set aside, move {directory.path} away, then "
+        "run this again or go back with pitr_rollback.yml; where it was not, move the other one away",
+    )
 
 
 def check_stopped(directory: DataDirectory) -> None:

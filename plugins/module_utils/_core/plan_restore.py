@@ -10,13 +10,22 @@ one; ``global/pg_control`` is missing all the while and put in place last, so no
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .._errors import Error
 from .catalog import Backup, Identity
 from .choice import Choice
-from .data_directory import DataDirectory, RestoreRecord, RestoreRequest, check_exchangeable, check_stopped
+from .data_directory import (
+    DataDirectory,
+    RestoreRecord,
+    RestoreRequest,
+    check_aside_free,
+    check_exchangeable,
+    check_stopped,
+)
 from .dependents import Dependents
 from .dependents_text import lasting
 from .kept_data import made_by
@@ -49,6 +58,7 @@ from .restore_steps import (
 )
 from .room import Parts, check_room
 from .target import format_time
+from .wal import Lsn
 
 
 @dataclass(frozen=True)
@@ -112,20 +122,24 @@ def plan_staging(
     stamp: str,
     aside: Mapping[str, str],
 ) -> Plan:
-    """Plan the staging directory for a restore that is neither in place nor staged.
+    """Plan the staging directory for a restore that is not in place, unless what is staged would be staged again.
 
     ``directory.tablespaces`` has a place for each tablespace of the backup that is outside PGDATA, ``aside`` one for
     each that recovery makes.
     """
     backup = choice.backup
     check_exchangeable(directory)
+    given = _given(recovery, directory, backup)
+    earlier = directory.staged
+    if earlier is not None and request.staged(directory) and _serves(earlier, choice, aside, given):
+        return Plan()
     left = left_segments(choice.path, choice.start_lsn, choice.end_lsn, parts.segment_size)
     check_room(directory, backup, parts.with_segments(len(left)))
     run = "" if request.reservation is None else request.reservation.run
     tablespaces = {oid: directory.tablespaces[oid].renewed(stamp, run) for oid in backup.outside}
     wal = None if directory.wal is None else directory.wal.renewed(stamp, run)
     record = _record(directory, choice, request, parts, stamp, (*tablespaces.values(), *filter(None, [wal])))
-    record = replace(record, aside=aside)
+    record = replace(record, aside=aside, given=given)
     stored, staging = layout.backup(backup.label), directory.staging
     identity = Identity(backup.system_identifier, backup.version, parts.segment_size)
     old = directory.real_path if directory.kind not in ("missing", "empty") and request.continues(directory) else None
@@ -151,6 +165,37 @@ def plan_staging(
         {"staging_directory": None},
         {"staging_directory": staging, "backup": backup.label, "target": str(request.target)},
     )
+
+
+def _given(recovery: Recovery, directory: DataDirectory, backup: Backup) -> str:
+    """Digest what a staged server gets but its data, for another request to be told from the one that staged it."""
+    places = {oid: directory.tablespaces[oid].path for oid in sorted(backup.outside)}
+    wal = None if directory.wal is None else directory.wal.path
+    told = [dict(recovery.settings), dict(recovery.overrides), list(recovery.options), places, wal]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _serves(staged: RestoreRecord, choice: Choice, aside: Mapping[str, str], given: str) -> bool:
+    """Tell whether what is staged is what would be staged now; where its WAL ends may have moved on since."""
+    same = (staged.backup, staged.timeline, staged.given) == (choice.backup.label, choice.timeline, given)
+    return same and set(staged.aside) == set(aside)
+
+
+def check_no_less(directory: DataDirectory, request: RestoreRequest, choice: Choice, segment_size: int) -> None:
+    """Refuse to go on with what is staged where WAL has gone since then that it was to be given."""
+    staged = directory.staged
+    if staged is None or not request.staged(directory) or staged.end_lsn is None or choice.end_lsn is None:
+        return
+    expected = Lsn.parse(staged.end_lsn)
+    # A crash of the server may cost what it had not flushed, and not more than that.
+    gone = choice.end_lsn.value // segment_size + 1 < expected.value // segment_size
+    if gone and staged.timeline == choice.timeline:
+        raise Error(
+            f"when {directory.staging} was staged, there was WAL to {expected}; now what can be replayed ends at "
+            f"{choice.end_lsn}",
+            "find out where it has gone, to the archive and to the data directory; to restore what is left of it, use "
+            "force: true",
+        )
 
 
 def place_links(backup: Backup, stored: str, staging: str, clone: bool) -> tuple[Step, ...]:
@@ -220,10 +265,12 @@ def plan_switch(
     layout: Layout,
     configuration: tuple[KeptFile, ...],
     force: bool = False,
+    aside: Mapping[str, str] | None = None,
 ) -> Plan:
     """Plan the switch from the data now in place to the staged data; the server must be down.
 
-    ``configuration`` is what of the backup's configuration outside PGDATA is to be put back.
+    ``configuration`` is what of the backup's configuration outside PGDATA is to be put back, ``aside`` the tablespaces
+    that go aside, where they have been looked for again (None: they are those that the staging knew).
     """
     staged = directory.staged
     if request.in_place(directory) and not request.staged(directory):
@@ -236,6 +283,7 @@ def plan_switch(
         )
     check_stopped(directory)
     check_exchangeable(directory)
+    check_aside_free(directory)
     steps: list[Step] = []
     old = _old_data(directory, staged)
     # The WAL of an earlier clone is not its source's, even where it has the same names and system identifier.
@@ -244,7 +292,7 @@ def plan_switch(
     if configuration:
         suffix = staged.previous_directory.rpartition(".before-")[2]
         steps.append(RestoreConfiguration(layout.backup(staged.backup), configuration, f".before-{suffix}"))
-    steps += _switch(directory, staged)
+    steps += _switch(directory, staged if aside is None else replace(staged, aside=aside))
     before = {
         "data_directory": directory.kind,
         "restored_to": None if directory.record is None else directory.record.target,
@@ -262,7 +310,7 @@ def _old_data(directory: DataDirectory, staged: RestoreRecord) -> str | None:
 def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
     real = directory.real_path
     noted = with_undo(directory, staged)
-    note = [] if noted == staged else [NoteUndo(directory.staging, noted)]
+    note = [] if noted == directory.staged else [NoteUndo(directory.staging, noted)]
     previous = staged.previous_directory
     keep = NoteKept(real, previous, directory.mount_point, made_by(staged))
     moved = _moved(directory, staged)

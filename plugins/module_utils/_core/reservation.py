@@ -17,10 +17,10 @@ def check_reservation(directory: DataDirectory, request: RestoreRequest, alive: 
     """
     if request.in_place(directory) and not force:
         return
-    exchanged = _exchanged(directory)
-    if exchanged is not None and not request.met_by(exchanged):
+    begun = exchanged(directory)
+    if begun is not None and not request.met_by(begun):
         raise Error(
-            f"a restore of {directory.path} to {_named(exchanged)} was interrupted while the data was exchanged, and "
+            f"a restore of {directory.path} to {_named(begun)} was interrupted while the data was exchanged, and "
             f"{request.target} is asked for",
             "finish it by running it again with the same target, or go back first with pitr_rollback.yml",
         )
@@ -40,7 +40,7 @@ def check_reservation(directory: DataDirectory, request: RestoreRequest, alive: 
         )
 
 
-def _exchanged(directory: DataDirectory) -> RestoreRecord | None:
+def exchanged(directory: DataDirectory) -> RestoreRecord | None:
     """Give the restore that has begun to exchange the data, and has not come to its end."""
     staged = directory.staged
     if directory.kind == "unfinished":

@@ -43,9 +43,10 @@ def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> D
     seen = replace(seen, inner_mounts=tuple(mounts().below(real)), writable=_writable(seen))
     seen = replace(seen, started_with=started_with(real, postmaster))
     staged = own_staging(seen.staging)
-    begun = staged is not None and staged.complete and os.path.isdir(staged.previous_directory)
+    taken = staged is not None and staged.complete and os.path.lexists(staged.previous_directory)
+    begun = taken and staged is not None and os.path.isdir(staged.previous_directory)
     seen = replace(seen, staged=staged, room=room_of(real), freed=_freed(seen.staging, staged))
-    seen = replace(seen, exchanging=seen.mount_point and begun)
+    seen = replace(seen, exchanging=seen.mount_point and begun, aside_taken=taken)
     if not os.path.isdir(real):
         return replace(seen, kind="unknown") if os.path.lexists(real) else seen
     seen = replace(

@@ -109,7 +109,9 @@ def kinds(plan: Plan) -> list[type[Step]]:
 @pytest.mark.parametrize("kind", ["missing", "empty", "cluster", "unfinished"])
 def test_a_backup_is_staged_beside_the_data_whatever_is_there(kind: str) -> None:
     plan = staging(replace(RUNNING, kind=kind, postmaster=4711))
-    record = replace(STAGED, complete=False, entries=())
+    begin = plan.steps[0]
+    assert isinstance(begin, BeginStaging)
+    record = replace(STAGED, complete=False, entries=(), given=begin.record.given)
     assert plan.steps == (
         BeginStaging(f"{DATA}.restore", record),
         UnpackBackup(STORED, f"{DATA}.restore", {}, (), None, BACKUP.manifest_sha256, 3_000_000),
