@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -193,10 +194,37 @@ def test_once_data_was_moved_another_restore_has_to_wait(subject: Contested) -> 
         switch.kill()
     assert not cluster.data_directory.exists()
     other = {"program": subject.program, "target": "immediate"}
-    for force in (False, True):
-        said = subject.fail("pitr_restore", state="staged", **other, force=force)
-        assert "was interrupted while the data was exchanged" in said
-        assert "go back first with pitr_rollback.yml" in said
+    elsewhere = subject.wanted | subject.other_repository()
+    for state in ("staged", "restored"):
+        for asked, force in itertools.product((other, elsewhere), (False, True)):
+            said = subject.fail("pitr_restore", state=state, **asked, force=force)
+            assert "was interrupted while the data was exchanged" in said
+            assert "go back first with pitr_rollback.yml" in said
     subject.run("pitr_restore", state="rolled_back")
     subject.run("postgres_server", state="started")
     assert cluster.value(COUNT) == 150
+
+
+def test_an_empty_directory_that_somebody_made_meanwhile_hides_nothing(subject: Contested) -> None:
+    """Killed between the two renames, with WAL that only the old data has; then tmpfiles.d makes PGDATA again."""
+    cluster = subject.cluster
+    latest = {"program": subject.program, "target": "latest"}
+    elsewhere = subject.other_repository()
+    cluster.sql("INSERT INTO ledger SELECT generate_series(151, 200)")
+    cluster.kill()
+    subject.run("pitr_restore", state="staged", **latest)
+    with held_before(subject, "PutInPlace", state="restored", **latest) as switch:
+        switch.kill()
+    subject.sandbox.run(["mkdir", "-m", "0700", cluster.data_directory])
+    for asked in (latest | elsewhere, subject.wanted):
+        said = subject.fail("pitr_restore", state="staged", **asked, force=True)
+        assert "was interrupted while the data was exchanged" in said
+    done = subject.run("pitr_restore", state="restored", **latest)
+    assert "SetAside" not in [step["step"] for step in done["steps"]]
+    subject.run("postgres_server", state="started")
+    subject.wait_for_target()
+    assert cluster.value(COUNT) == 200
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="rolled_back")
+    subject.run("postgres_server", state="started")
+    assert cluster.value(COUNT) == 200

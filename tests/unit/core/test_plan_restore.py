@@ -291,6 +291,19 @@ def test_wal_is_saved_before_the_switch_and_the_control_file_comes_last(kind: st
     assert switch(replace(RUNNING, kind=kind, staged=STAGED)).steps == steps
 
 
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_what_was_made_in_the_place_of_data_that_was_moved_is_replaced(kind: str) -> None:
+    """The old data is where the record says, whose note stays as it is."""
+    directory = replace(RUNNING, kind=kind, staged=NOTE.record)
+    assert switch(directory).steps == (replace(SAVE, old=f"{DATA}.before-{STAMP}"), IN_PLACE, RELEASE)
+
+
+def test_what_is_staged_anew_after_data_was_moved_knows_where_that_is() -> None:
+    _remove, begin, *_others = staging(replace(MISSING, staged=replace(NOTE.record, complete=False))).steps
+    assert isinstance(begin, BeginStaging)
+    assert (begin.record.undo_directory, begin.record.undo_mark) == (f"{DATA}.before-{STAMP}", "7")
+
+
 @pytest.mark.parametrize("kind", ["cluster", "unfinished", "empty"])
 def test_a_mount_point_is_never_renamed(kind: str) -> None:
     inside = replace(STAGED, previous_directory=f"{DATA}/pgark.before-{STAMP}")
