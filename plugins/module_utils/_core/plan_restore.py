@@ -11,7 +11,7 @@ one; ``global/pg_control`` is missing all the while and put in place last, so no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from .._errors import Error
 from .catalog import Backup, Identity
@@ -278,7 +278,8 @@ def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
 
 def _moved(directory: DataDirectory, staged: RestoreRecord) -> tuple[Step, ...]:
     """Move what recovery makes anew aside, after the data that it belongs to."""
-    mark = {"run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
+    made_by = {} if staged.reservation is None else asdict(staged.reservation)
+    mark = {**made_by, "run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
     return (MoveTablespaces(staged.previous_directory, staged.aside, mark),) if staged.aside else ()
 
 

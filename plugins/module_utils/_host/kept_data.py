@@ -137,6 +137,7 @@ def _users(directory: DataDirectory, items: Collection[Item]) -> Users:
         {path: tuple(_used(path)) for path in owners},
         restore.undo_directory if waiting and restore is not None else None,
         interrupted,
+        os.uname().nodename,
     )
 
 

@@ -38,6 +38,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     CompareWal,
     ConfigureRecovery,
     FinishStaging,
+    MoveTablespaces,
     NoteKept,
     NoteUndo,
     PlaceLeftSegments,
@@ -289,6 +290,13 @@ RELEASE = ReleaseControl(DATA)
 )
 def test_wal_is_saved_before_the_switch_and_the_control_file_comes_last(kind: str, steps: tuple[Step, ...]) -> None:
     assert switch(replace(RUNNING, kind=kind, staged=STAGED)).steps == steps
+
+
+def test_a_tablespace_that_moves_aside_says_which_host_has_made_its_place() -> None:
+    steps = switch(replace(RUNNING, staged=replace(STAGED, aside={"/fast": "/fast.before"}))).steps
+    [move] = [step for step in steps if isinstance(step, MoveTablespaces)]
+    mark = {"host": "db1", "repository": "/srv/pgark", "run": "1f2e3d4c", "cluster": "main", "data_directory": DATA}
+    assert mark.items() <= move.mark.items()
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty"])

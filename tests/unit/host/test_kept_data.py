@@ -229,6 +229,18 @@ def test_what_is_used_by_a_directory_beside_it_stays(tmp_path: Path) -> None:
     assert not subject.new_space.exists()
 
 
+def test_what_another_host_has_made_for_a_data_directory_of_that_name_stays(tmp_path: Path) -> None:
+    """Two hosts have storage for tablespaces in common; on this one, nothing leads to what the other has made."""
+    subject = Generations(tmp_path)
+    for host in (os.uname().nodename, "db2"):
+        facts = {"run": host, "data_directory": str(subject.data), "host": host, "cluster": "main", "repository": "/r"}
+        marks.make_marked(f"{tmp_path}/{host}", facts)
+    items, users = kept_data.observe_kept(str(subject.data), [str(tmp_path)])
+    why = {os.path.basename(item.path): reason(item, [], users) for item in items if item.kind == "place"}
+    assert why[os.uname().nodename] is None
+    assert (why["db2"] or "").startswith("db2 has made it")
+
+
 def staged(subject: Generations, **changes: object) -> Path:
     """Stage something, with a place outside."""
     staging, place = subject.data.with_name("data.restore"), subject.directory / "fast.restored-2"
