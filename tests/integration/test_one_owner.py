@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGSTOP
@@ -142,6 +143,24 @@ def test_a_server_that_is_started_during_the_switch_is_refused_by_postgresql(sub
     subject.run("pitr_restore", state="rolled_back")
     subject.run("postgres_server", state="started")
     assert cluster.value(COUNT) == 150
+
+
+def test_a_server_starts_though_another_process_has_the_number_of_a_run_that_was_killed(subject: Contested) -> None:
+    """Of the same user, so PostgreSQL takes it for who has written the file."""
+    cluster = subject.cluster
+    subject.run("pitr_restore", state="staged", **subject.wanted)
+    subject.run("postgres_server", state="stopped")
+    with held_before(subject, "SaveWal", state="restored", **subject.wanted) as switch:
+        switch.kill()
+    lock = cluster.data_directory / "postmaster.pid"
+    with subprocess.Popen(["sleep", "600"], **subject.sandbox.account.as_process_options()) as other:
+        lock.write_text(lock.read_text().replace(f"-{switch.pid}\n", f"-{other.pid}\n"))
+        try:
+            subject.run("postgres_server", state="started")
+        finally:
+            other.kill()
+    assert cluster.value(COUNT) == 150
+    assert not list(cluster.home.glob("*.lock"))
 
 
 def test_a_server_that_got_in_all_the_same_keeps_its_data(subject: Contested) -> None:
