@@ -46,7 +46,7 @@ class KeptNote:
     """The note beside data that was set aside.
 
     ``directory`` and ``mark`` tell it from any other, under whatever name it has by now. ``belongs`` are the
-    directories outside whose data it is. ``removing`` tells that its removal has begun.
+    directories outside whose data it is.
     """
 
     data_directory: str
@@ -55,7 +55,6 @@ class KeptNote:
     at: str
     made_by: Mapping[str, Any] = field(default_factory=dict)
     belongs: tuple[Directory, ...] = ()
-    removing: bool = False
 
 
 @dataclass(frozen=True)

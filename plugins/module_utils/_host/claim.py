@@ -144,20 +144,20 @@ def check_unclaimed(path: str) -> bool:
 
 def _claim(directory: int, path: str) -> None:
     found = _read(directory, LOCK_FILE)
-    if found is not None:
-        _take(directory, path, found)
     left = found or _read(directory, _TAKEN)  # a run that was killed has taken it already
     before = left.before if left is not None and left.is_ours else left
     kept = None if before is None else {"text": before.text, "mode": before.mode}
     said = {"text": "this data directory is being exchanged", "before": kept, "started": started_at(os.getpid())}
     mark = json.dumps(said)
-    _write(directory, f"-{os.getpid()}\n{path}\n{int(time.time())}\n{_MARK}{mark}\n", _MODE)
     try:
+        _write(directory, f"-{os.getpid()}\n{path}\n{int(time.time())}\n{_MARK}{mark}\n", _MODE)
+        if found is not None:
+            _take(directory, path, found)
         os.link(_NEW, LOCK_FILE, src_dir_fd=directory, dst_dir_fd=directory)
     except FileExistsError:
         raise _started(path) from None
     finally:
-        os.unlink(_NEW, dir_fd=directory)
+        _remove(directory, _NEW)
     _remove(directory, _TAKEN)
 
 

@@ -14,7 +14,7 @@ import pwd
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -52,12 +52,27 @@ def write_file(path: str, content: str | bytes, mode: int, group: str | None = N
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
-        set_access(temporary, mode, group)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
+            set_access(temporary, mode, group)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise named(error, path) from None
     rename(temporary, path)
+
+
+def named(error: OSError, path: str) -> OSError:
+    """Give an error of the operating system with the path that it is about; a call on an open file does not tell."""
+    return error if error.filename is not None else OSError(error.errno, error.strerror, path)
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether there was no room, or none left for this user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_json(path: str, content: Mapping[str, Any], mode: int, group: str | None = None) -> None:
@@ -212,18 +227,18 @@ def locked(path: str, purpose: str, reading: bool = False) -> Iterator[int]:
                 "wait until it and what it started have ended, and try again",
             ) from None
         if how == fcntl.LOCK_EX:
-            _sign(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
+            sign(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _sign(descriptor: int, note: bytes) -> None:
+def sign(descriptor: int, note: bytes) -> None:
     """Write down who holds a lock, over what stood there; a full file system keeps nobody from making room in it."""
     try:
         os.pwrite(descriptor, note, 0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         os.ftruncate(descriptor, 0)
     else:

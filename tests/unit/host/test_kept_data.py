@@ -18,7 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, marks, removal
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import write_record
-from tests.unit.host.fakes import Killed, changes_of, killed_at
+from tests.unit.host.fakes import Killed, changes_of, full, killed_at
 from tests.unit.host.synthetic import contents, fill, name_of
 
 CLUSTER = {"PG_VERSION": "17\n", "global/pg_control": "x", "base/1/1259": "x"}
@@ -117,8 +117,11 @@ def test_a_removal_that_is_killed_anywhere_is_repeated(
     for moment in range(1, moments + 1):
         subject = Generations(tmp_path / str(moment), mount_point).restore()
         item = subject.one()
+        outside = (contents(subject.space), contents(subject.wal))
         with killed_at(monkeypatch, moment, after), pytest.raises(Killed):
             removal.remove(item)
+        whole = (contents(subject.space), contents(subject.wal)) == outside
+        assert whole or not (subject.previous / "global/pg_control").exists(), "it could be put back, without its WAL"
         for left in subject.found()[0]:
             assert left.marked
             removal.remove(subject.one())
@@ -129,6 +132,23 @@ def test_a_removal_that_is_killed_anywhere_is_repeated(
         assert contents(subject.wal) == {"notes": "somebody's"}
         assert (subject.space / "notes").exists()
         assert not (subject.space / "PG_17_202406281").exists()
+
+
+def test_what_fills_a_file_system_can_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written for that but what is written already; also data, and a staging, of an earlier version."""
+    subject = Generations(tmp_path).restore()
+    note = subject.previous.with_name(f"{subject.previous.name}.json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "removing": False}))
+    staging = staged(subject)
+    items, users = subject.found()
+    assert [(item.kind, reason(item, [], users)) for item in items] == [("previous", None), ("staging", None)]
+    with full(monkeypatch):
+        for item in items:
+            removal.remove(item)
+    assert not subject.previous.exists()
+    assert not note.exists()
+    assert not staging.exists()
+    assert not (tmp_path / "fast.restored-2").exists()
 
 
 def test_data_is_known_under_the_name_that_somebody_has_given_it(tmp_path: Path) -> None:

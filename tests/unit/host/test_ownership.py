@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A data directory has one owner at a time, and who that is can be read in the error."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -65,6 +66,19 @@ def test_what_a_killed_run_has_left_is_nobodys_and_what_is_not_ours_is_left_alon
     with pytest.raises(Error, match=r"data.pgark.lock is in the way"):
         held(f"{tmp_path}/data", "another one").__enter__()
     assert (tmp_path / "data.pgark.lock").read_text() == "precious"
+
+
+def test_a_data_directory_is_held_on_a_full_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who holds it is only said to be polite; what fills the file system could not be removed otherwise."""
+
+    def no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", no_room)
+    unnamed = pytest.raises(Busy, match="is being changed by another run, which has not named itself yet")
+    with held(f"{tmp_path}/data", "a removal"), unnamed:
+        held(f"{tmp_path}/data", "another one").__enter__()
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_directory_that_is_not_mounted_is_named(tmp_path: Path) -> None:
