@@ -23,7 +23,7 @@ from typing import Any
 
 from .._core.data_directory import check_unused
 from .._errors import Busy, Error
-from .files import rename
+from .files import naming, rename
 from .processes import find_server, is_running, started_at
 
 LOCK_FILE = "postmaster.pid"
@@ -251,7 +251,8 @@ def _path(directory: int, name: str) -> str:
 def _write(directory: int, text: str, mode: int) -> None:
     """Write a file whole, before it gets its name: PostgreSQL does not start at all beside an empty one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(_NEW, flags, mode, dir_fd=directory), "wb") as file:
+    opener = naming(_path(directory, _NEW))
+    with opener, os.fdopen(os.open(_NEW, flags, mode, dir_fd=directory), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text.encode(errors="surrogateescape"))
         file.flush()

@@ -32,7 +32,8 @@ def sync(path: str) -> None:
     """Make a file's content, or a directory's entries, durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -53,21 +54,27 @@ def write_file(path: str, content: str | bytes, mode: int, group: str | None = N
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+        with naming(path), os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
             file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
             set_access(temporary, mode, group)
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
+    except OSError:
         with suppress(OSError):
             os.unlink(temporary)
-        raise named(error, path) from None
+        raise
     rename(temporary, path)
 
 
-def named(error: OSError, path: str) -> OSError:
-    """Give an error of the operating system with the path that it is about; a call on an open file does not tell."""
-    return error if error.filename is not None else OSError(error.errno, error.strerror, path)
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Name the path in what the operating system says of an open file, or of a name in an open directory."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and os.path.isabs(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def is_full(error: OSError) -> bool:
@@ -105,6 +112,20 @@ def reason(error: Error | OSError) -> str:
     if isinstance(error, Error):
         return error.message
     return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+
+
+def refused(error: OSError) -> Error:
+    """Say what the operating system has refused: where, with its words, and on a full file system what to do."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    text = f"{' -> '.join(names) or 'the operating system'}: {error.strerror or error}"
+    if not is_full(error):
+        return Error(text)
+    where = f"on the file system of {names[-1]}" if names else "on the file systems of the data and of the repository"
+    return Error(
+        text,
+        f"make room {where}, for this user, and run it again; previous_data.yml lists what restores have left, and "
+        "removes it",
+    )
 
 
 def read_small(path: str, limit: int = SMALL, follow: bool = False) -> bytes:

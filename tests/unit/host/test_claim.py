@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PostgreSQL's own file keeps servers out while data is exchanged, and says afterwards what it said before."""
 
+import errno
 import json
 import os
 import shutil
@@ -235,3 +236,19 @@ def test_a_claim_says_what_it_is_to_who_opens_it(data: Path) -> None:
     with claimed(str(data)):
         line = (data / LOCK_FILE).read_text().splitlines()[3]
     assert json.loads(line.removeprefix("pgark.postgres: "))["text"] == "this data directory is being exchanged"
+
+
+def test_a_claim_for_which_there_is_no_room_is_named_and_leaves_what_was_there(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(data)
+
+    def no_room(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_room)
+        with pytest.raises(OSError, match="No space") as found:
+            claimed(str(data)).__enter__()
+    assert found.value.filename == f"{data}/pgark.postmaster.pid"
+    assert contents(data) == before
