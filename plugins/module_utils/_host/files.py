@@ -266,10 +266,29 @@ def sign(descriptor: int, note: bytes) -> None:
         os.ftruncate(descriptor, len(note))
 
 
-def _open_lock(path: str, reading: bool) -> tuple[int, int]:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+def open_lock_file(path: str, flags: int) -> int:
+    """Open the file of a lock, and nothing else that is in its place."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a directory, a socket
+            raise
+        raise _no_lock(path) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_lock(path)
+    return descriptor
+
+
+def _no_lock(path: str) -> Error:
+    return Error(
+        f"{path} is in the way: it is no regular file, so it is not what a run of ours has made", "move it away"
+    )
+
+
+def _open_lock(path: str, reading: bool) -> tuple[int, int]:
+    try:
+        descriptor = open_lock_file(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         if not reading or error.errno not in (errno.EROFS, errno.EACCES):
             raise
@@ -278,9 +297,11 @@ def _open_lock(path: str, reading: bool) -> tuple[int, int]:
             os.fchmod(descriptor, 0o600)
         return descriptor, fcntl.LOCK_EX
     try:
-        return os.open(path, os.O_RDONLY | flags), fcntl.LOCK_SH
+        return open_lock_file(path, os.O_RDONLY), fcntl.LOCK_SH
     except (FileNotFoundError, PermissionError):  # nobody has ever worked here, or the lock is another user's
-        return os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | flags), fcntl.LOCK_SH
+        return os.open(
+            os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        ), fcntl.LOCK_SH
 
 
 def _holder(descriptor: int) -> str:
