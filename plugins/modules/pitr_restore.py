@@ -171,7 +171,8 @@ options:
     description:
       - Repeat a restore that is in place already, and replace a directory that is not a data directory. What is
         replaced is kept as the previous directory all the same.
-      - Discard what another run has staged completely, for another target or from another repository.
+      - Discard what another run has staged completely, for another target or from another repository. Once that has
+        begun to exchange the data, it is not discarded in any case.
       - With O(state=rolled_back), put back what is only left of a data directory.
     type: bool
     default: false

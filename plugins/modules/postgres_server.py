@@ -90,7 +90,7 @@ pid:
 """
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import check_unclaimed
+from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import check_unclaimed, settle
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.control import (
     Launch,
@@ -127,8 +127,9 @@ def perform(task: Task) -> Result:
     programs = "" if actions in ((), ("stop",)) else task.bin_directory()
     launch = Launch.of(real, task.options["config_file"])
     control = ServerControl(real, programs, log_file, launch, task.options["timeout"], task.runner)
-    if "start" in actions:
-        check_unclaimed(real)
+    if "start" in actions and check_unclaimed(real) and not task.check_mode:
+        with task.owning("postgres_server: started"):
+            settle(real)
     if not task.check_mode:
         with quoting_log(real, log_file, task.options["config_file"]):
             for action in actions:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGSTOP
@@ -143,6 +145,24 @@ def test_a_server_that_is_started_during_the_switch_is_refused_by_postgresql(sub
     assert cluster.value(COUNT) == 150
 
 
+def test_a_server_starts_though_another_process_has_the_number_of_a_run_that_was_killed(subject: Contested) -> None:
+    """Of the same user, so PostgreSQL takes it for who has written the file."""
+    cluster = subject.cluster
+    subject.run("pitr_restore", state="staged", **subject.wanted)
+    subject.run("postgres_server", state="stopped")
+    with held_before(subject, "SaveWal", state="restored", **subject.wanted) as switch:
+        switch.kill()
+    lock = cluster.data_directory / "postmaster.pid"
+    with subprocess.Popen(["sleep", "600"], **subject.sandbox.account.as_process_options()) as other:
+        lock.write_text(lock.read_text().replace(f"-{switch.pid}\n", f"-{other.pid}\n"))
+        try:
+            subject.run("postgres_server", state="started")
+        finally:
+            other.kill()
+    assert cluster.value(COUNT) == 150
+    assert not list(cluster.home.glob("*.lock"))
+
+
 def test_a_server_that_got_in_all_the_same_keeps_its_data(subject: Contested) -> None:
     """A start script has removed our file, as Debian's does with what it takes for stale."""
     cluster = subject.cluster
@@ -193,10 +213,37 @@ def test_once_data_was_moved_another_restore_has_to_wait(subject: Contested) -> 
         switch.kill()
     assert not cluster.data_directory.exists()
     other = {"program": subject.program, "target": "immediate"}
-    for force in (False, True):
-        said = subject.fail("pitr_restore", state="staged", **other, force=force)
-        assert "was interrupted while the data was exchanged" in said
-        assert "go back first with pitr_rollback.yml" in said
+    elsewhere = subject.wanted | subject.other_repository()
+    for state in ("staged", "restored"):
+        for asked, force in itertools.product((other, elsewhere), (False, True)):
+            said = subject.fail("pitr_restore", state=state, **asked, force=force)
+            assert "was interrupted while the data was exchanged" in said
+            assert "go back first with pitr_rollback.yml" in said
     subject.run("pitr_restore", state="rolled_back")
     subject.run("postgres_server", state="started")
     assert cluster.value(COUNT) == 150
+
+
+def test_an_empty_directory_that_somebody_made_meanwhile_hides_nothing(subject: Contested) -> None:
+    """Killed between the two renames, with WAL that only the old data has; then tmpfiles.d makes PGDATA again."""
+    cluster = subject.cluster
+    latest = {"program": subject.program, "target": "latest"}
+    elsewhere = subject.other_repository()
+    cluster.sql("INSERT INTO ledger SELECT generate_series(151, 200)")
+    cluster.kill()
+    subject.run("pitr_restore", state="staged", **latest)
+    with held_before(subject, "PutInPlace", state="restored", **latest) as switch:
+        switch.kill()
+    subject.sandbox.run(["mkdir", "-m", "0700", cluster.data_directory])
+    for asked in (latest | elsewhere, subject.wanted):
+        said = subject.fail("pitr_restore", state="staged", **asked, force=True)
+        assert "was interrupted while the data was exchanged" in said
+    done = subject.run("pitr_restore", state="restored", **latest)
+    assert "SetAside" not in [step["step"] for step in done["steps"]]
+    subject.run("postgres_server", state="started")
+    subject.wait_for_target()
+    assert cluster.value(COUNT) == 200
+    subject.run("postgres_server", state="stopped")
+    subject.run("pitr_restore", state="rolled_back")
+    subject.run("postgres_server", state="started")
+    assert cluster.value(COUNT) == 200

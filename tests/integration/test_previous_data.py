@@ -256,3 +256,40 @@ def test_the_playbook_lists_what_is_left_and_removes_what_is_named(
     assert "nothing is left of restores" in removed.output
     assert not Path(previous).exists()
     assert cluster.value("SELECT to_regclass('later') IS NULL")
+
+
+def test_what_fills_a_disk_can_be_removed_from_it(recoverable: Recoverable, sandbox: Sandbox) -> None:
+    """Not a byte is free: data that was set aside goes, and what is staged, which is not put in place after that."""
+    subject, cluster = recoverable, recoverable.cluster
+    disk = sandbox.directory(cluster.home / "disk")
+    cluster.stop()
+    with mounted(sandbox, disk, "500m"):
+        sandbox.run(["cp", "-a", cluster.data_directory, disk / "data"])
+        cluster.data_directory.rename(cluster.home / "aside")
+        cluster.data_directory.symlink_to(disk / "data")
+        subject.owned(cluster.data_directory)
+        subject.run("postgres_server", state="started")
+        cluster.sql("CREATE TABLE ledger AS SELECT generate_series(1, 50) AS n")
+        subject.run("base_backup", compression="none")
+        moment = cluster.value(NOW)
+        cluster.sql("INSERT INTO ledger SELECT generate_series(51, 100)")
+        subject.switch()
+        previous = subject.restore(target_time=moment)["previous_directory"]
+        subject.run("pitr_restore", state="staged", program=subject.program, target="immediate")
+        for path in (previous, f"{disk}/data.restore"):
+            sandbox.run(
+                [
+                    "sh",
+                    "-c",
+                    'cat /dev/zero > "$0" 2>/dev/null; cat /dev/zero >> "$0" 2>/dev/null; true',
+                    disk / "ballast",
+                ]
+            )
+            assert sandbox.run(["df", "--output=avail", disk]).stdout.split()[-1] == "0"
+            assert subject.run("previous_data", paths=[path])["changed"]
+            assert not sandbox.run(["sh", "-c", 'ls -d "$0"', path], check=False).stdout
+        assert subject.run("previous_data_info")["previous_data"] == []
+        sandbox.run(["rm", disk / "ballast"])
+        subject.run("postgres_server", state="restarted")
+        assert cluster.value(COUNT) == 50
+        subject.run("postgres_server", state="stopped")

@@ -421,7 +421,11 @@ def test_after_a_half_done_exchange_there_is_no_other_restore_but_a_way_back(in_
     options = {**story.subject.options, **target, "state": "restored"}
     assert run_and_kill(story.subject.modules, "pitr_restore", 12, **options) is None
     other = {"program": story.subject.program, "target_time": story.middle, "force": True}
-    assert "was interrupted while the data was exchanged" in story.subject.fail("pitr_restore", state="staged", **other)
+    elsewhere = story.cluster.home / "copy"
+    story.subject.sandbox.run(["cp", "-a", story.subject.repository, elsewhere])
+    for asked in (other, {**target, "repository": elsewhere, "force": True}):
+        said = story.subject.fail("pitr_restore", state="staged", **asked)
+        assert "was interrupted while the data was exchanged" in said
     story.roll_back()
     assert picture(story) == before
     story.check(150)

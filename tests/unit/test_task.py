@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar, NoReturn
 
 import pytest
@@ -49,7 +50,26 @@ def message(monkeypatch: pytest.MonkeyPatch, error: Exception, fake: type[FakeMo
 
 def test_an_error_of_ours_and_one_of_the_operating_system_are_told_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert message(monkeypatch, Error("the reason", "what to do")) == "the reason\nHINT: what to do"
-    assert message(monkeypatch, OSError(28, "No space left on device", "/x")) == "/x: No space left on device"
+    assert message(monkeypatch, OSError(13, "Permission denied", "/x", None, "/y")) == "/x -> /y: Permission denied"
+    assert message(monkeypatch, OSError("cannot")) == "the operating system: cannot"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("names", "where", "room"),
+    [
+        (("/x",), "/x", "the file system of /x"),
+        (("/x", None, "/y"), "/x -> /y", "the file system of /y"),
+        (("/x\udcff",), "/x\udcff", "the file system of /x\udcff"),
+        ((), "the operating system", "the file systems of the data and of the repository"),
+    ],
+)
+def test_where_there_is_no_room_and_what_to_do_is_said(
+    monkeypatch: pytest.MonkeyPatch, number: int, names: tuple[str, ...], where: str, room: str
+) -> None:
+    told, hint = message(monkeypatch, OSError(number, "No space", *names)).split("\n")
+    assert told == f"{where}: No space"
+    assert hint.startswith(f"HINT: make room on {room}, for this user, and run it again; previous_data.yml lists")
 
 
 @pytest.mark.parametrize(

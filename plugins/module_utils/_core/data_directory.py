@@ -186,12 +186,15 @@ class RestoreRequest:
         """Tell whether the data directory is the result of this restore, whatever was written to it since."""
         return directory.kind in ("cluster", "unfinished") and self.met_by(directory.record)
 
+    def begun_by(self, record: RestoreRecord) -> bool:
+        """Tell whether this very restore, from the same repository, has made a record."""
+        same = self.reservation is None or self.reservation.same_repository(record.reservation)
+        return same and self.met_by(record)
+
     def staged(self, directory: DataDirectory) -> bool:
         """Tell whether this restore is staged completely."""
         staged = directory.staged
-        if staged is None or not staged.complete or not self.met_by(staged):
-            return False
-        return self.reservation is None or self.reservation.same_repository(staged.reservation)
+        return staged is not None and staged.complete and self.begun_by(staged)
 
 
 @dataclass(frozen=True)
@@ -238,6 +241,15 @@ class DataDirectory:
     def startable(self) -> bool:
         """Tell whether a server can start in it, or could once its control file is in place."""
         return self.kind in ("cluster", "unfinished")
+
+    @property
+    def set_aside(self) -> bool:
+        """Tell whether a switch that was interrupted has renamed the data away.
+
+        Somebody may have made an empty directory in its place since, as a start script or tmpfiles.d does.
+        """
+        gone = self.kind == "missing" or (self.kind == "empty" and not self.mount_point)
+        return gone and self.staged is not None and self.staged.undo_directory is not None
 
     @property
     def journal(self) -> str:

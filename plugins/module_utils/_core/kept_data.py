@@ -46,7 +46,7 @@ class KeptNote:
     """The note beside data that was set aside.
 
     ``directory`` and ``mark`` tell it from any other, under whatever name it has by now. ``belongs`` are the
-    directories outside whose data it is. ``removing`` tells that its removal has begun.
+    directories outside whose data it is.
     """
 
     data_directory: str
@@ -55,7 +55,6 @@ class KeptNote:
     at: str
     made_by: Mapping[str, Any] = field(default_factory=dict)
     belongs: tuple[Directory, ...] = ()
-    removing: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,14 @@ class Users:
     """Who uses which directories: the data directory, other ones beside it, and servers that run.
 
     ``waiting`` is what a rollback of a restore that nobody has promoted puts back. ``interrupted`` tells of a switch
-    that was interrupted: what is staged is on its way.
+    that was interrupted: what is staged is on its way. All that is seen from ``host`` only: what another host, which
+    shares the storage, has made may be in use there.
     """
 
     directories: Mapping[str, tuple[Directory, ...]] = field(default_factory=dict)
     waiting: str | None = None
     interrupted: bool = False
+    host: str = ""
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,27 @@ def reason(item: Item, others: Collection[Item], users: Users) -> str | None:
         return "a rollback puts it back, and the restore in place has not been promoted yet"
     if item.kind == "staging" and users.interrupted:
         return "a restore was interrupted while the data was being exchanged for it"
+    if item.kind == "place" and item.made_by.get("host") not in (None, users.host):
+        return _elsewhere(item, users.host)
+    return _used(item, others, users)
+
+
+def _used(item: Item, others: Collection[Item], users: Users) -> str | None:
     needed = [*users.directories.items(), *((other.path, other.holds) for other in others)]
     for owner, directories in needed:
         for found in directories:
             if any(found.is_in(mine) for mine in item.holds):
                 return f"{found.path} is in use" if found.path == owner else f"{found.path} is in use by {owner}"
     return None
+
+
+def _elsewhere(item: Item, host: str) -> str:
+    made = item.made_by
+    return (
+        f"{made['host']} has made it ({item.since or 'unknown when'}, for {made.get('cluster')} from "
+        f"{made.get('repository')}), and what uses it there cannot be seen from {host}: remove it there, or by hand if "
+        "that host is gone or was renamed"
+    )
 
 
 def without_owned(items: Iterable[Item]) -> list[Item]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from .._errors import Error
 from .catalog import Backup, Identity
@@ -140,6 +140,8 @@ def plan_staging(
     wal = None if directory.wal is None else directory.wal.renewed(stamp, run)
     record = _record(directory, choice, request, parts, stamp, (*tablespaces.values(), *filter(None, [wal])))
     record = replace(record, aside=aside, given=given)
+    if directory.set_aside and directory.staged is not None:  # what has been moved away stays what a rollback puts back
+        record = replace(record, undo_directory=directory.staged.undo_directory, undo_mark=directory.staged.undo_mark)
     stored, staging = layout.backup(backup.label), directory.staging
     identity = Identity(backup.system_identifier, backup.version, parts.segment_size)
     old = directory.real_path if directory.kind not in ("missing", "empty") and request.continues(directory) else None
@@ -256,7 +258,7 @@ def converge(directory: DataDirectory) -> tuple[Step, ...]:
     if directory.exchanging and directory.kind == "unfinished":
         swap = SwapEntries(directory.real_path, directory.staging, staged.previous_directory, staged.entries)
         return (swap, *moved)
-    return moved if directory.kind == "missing" else ()
+    return moved if directory.kind == "missing" or directory.set_aside else ()
 
 
 def plan_switch(
@@ -304,7 +306,7 @@ def _old_data(directory: DataDirectory, staged: RestoreRecord) -> str | None:
     """Tell where the data is that is replaced; an interrupted switch may have set it aside already."""
     if directory.kind not in ("missing", "empty"):
         return directory.real_path
-    return staged.undo_directory if directory.kind == "missing" else None
+    return staged.undo_directory if directory.set_aside else None
 
 
 def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
@@ -317,13 +319,15 @@ def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
     if directory.mount_point:
         swap = SwapEntries(real, directory.staging, previous, staged.entries)
         return [*note, keep, swap, *moved, ReleaseControl(real)]
-    aside: list[Step] = [] if directory.kind == "missing" else [keep, SetAside(real, previous)]
+    gone = directory.kind == "missing" or directory.set_aside
+    aside: list[Step] = [] if gone else [keep, SetAside(real, previous)]
     return [*note, *aside, *moved, PutInPlace(directory.staging, real), ReleaseControl(real)]
 
 
 def _moved(directory: DataDirectory, staged: RestoreRecord) -> tuple[Step, ...]:
     """Move what recovery makes anew aside, after the data that it belongs to."""
-    mark = {"run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
+    made_by = {} if staged.reservation is None else asdict(staged.reservation)
+    mark = {**made_by, "run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
     return (MoveTablespaces(staged.previous_directory, staged.aside, mark),) if staged.aside else ()
 
 

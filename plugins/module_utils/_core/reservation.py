@@ -13,17 +13,19 @@ def check_reservation(directory: DataDirectory, request: RestoreRequest, alive: 
     """Refuse a restore where another one is staged, or has begun to exchange the data.
 
     ``alive`` tells that the process which has begun the staging still works. What such a process has left half-done is
-    staged anew; what is complete another run may be about to put in place, and only ``force`` discards it.
+    staged anew; what is complete another run may be about to put in place, and only ``force`` discards it. Once data
+    has been moved, nothing does: the record of the staging is all that tells where the old data is.
     """
+    begun = exchanged(directory)
+    if begun is not None and not request.begun_by(begun):
+        raise Error(
+            f"a restore of {directory.path} to {_named(begun)}, by {_owner(begun.reservation)}, was "
+            f"interrupted while the data was exchanged; {request.target}{_from(request.reservation)} is asked for",
+            "finish it by running it again with the same target and repository, or go back first with "
+            "pitr_rollback.yml; force changes nothing about that",
+        )
     if request.in_place(directory) and not force:
         return
-    begun = exchanged(directory)
-    if begun is not None and not request.met_by(begun):
-        raise Error(
-            f"a restore of {directory.path} to {_named(begun)} was interrupted while the data was exchanged, and "
-            f"{request.target} is asked for",
-            "finish it by running it again with the same target, or go back first with pitr_rollback.yml",
-        )
     staged = directory.staged
     if staged is None:
         return
@@ -45,8 +47,7 @@ def exchanged(directory: DataDirectory) -> RestoreRecord | None:
     staged = directory.staged
     if directory.kind == "unfinished":
         return directory.record if staged is None or not directory.exchanging else staged
-    moved = directory.kind == "missing" and staged is not None and staged.undo_directory is not None
-    return staged if moved else None
+    return staged if directory.set_aside else None
 
 
 def _named(record: RestoreRecord) -> str:

@@ -296,7 +296,7 @@ class MoveTablespaces(Step):
 
     previous: str
     moves: Mapping[str, str]
-    mark: Mapping[str, str]
+    mark: Mapping[str, Any]
 
     @property
     def text(self) -> str:

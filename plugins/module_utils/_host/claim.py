@@ -11,6 +11,7 @@ is kept inside of it, and put back. Some start scripts remove such a file; there
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -18,11 +19,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from .._core.data_directory import check_unused
 from .._errors import Busy, Error
-from .files import rename
-from .processes import find_server, is_running
+from .files import naming, rename
+from .processes import find_server, is_running, started_at
 
 LOCK_FILE = "postmaster.pid"
 _NEW = "pgark.postmaster.pid"
@@ -35,16 +37,27 @@ _LONGEST = 65536
 
 @dataclass(frozen=True)
 class _Found:
-    """What a ``postmaster.pid`` says; ``before`` is what stood in the place of one of ours (None: nothing)."""
+    """What a ``postmaster.pid`` says; ``before`` is what stood in the place of one of ours (None: nothing).
+
+    ``started`` is when the process ``pid`` began, by the kernel's clock, which tells it from a later one of its number.
+    """
 
     text: str
     mode: int
     pid: int | None = None
     before: _Found | None = None
+    started: str | None = None
 
     @property
     def is_ours(self) -> bool:
         return self.pid is not None
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether the run of ours that has written it is at work."""
+        if self.pid is None or not is_running(self.pid):
+            return False
+        return self.started is None or self.started == started_at(self.pid)
 
 
 @contextmanager
@@ -108,36 +121,43 @@ def settle(path: str) -> None:
             os.close(directory)
 
 
-def check_unclaimed(path: str) -> None:
-    """Refuse to start a server in a directory that is being exchanged at this moment."""
+def check_unclaimed(path: str) -> bool:
+    """Refuse to start a server in a directory that is being exchanged at this moment.
+
+    Tells whether a run that was killed has left its claim. While another process has its number, PostgreSQL does not
+    start beside that; whoever holds the directory can `settle` it.
+    """
     with suppress(FileNotFoundError):
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             found = _read(directory, LOCK_FILE)
         finally:
             os.close(directory)
-        if found is not None and found.pid is not None and is_running(found.pid):
+        if found is not None and found.is_held:
             raise Busy(
                 f"{path} is being exchanged by another run (process {found.pid})",
                 "wait until it has ended, and look at what is there then",
             )
+        return found is not None and found.is_ours
+    return False
 
 
 def _claim(directory: int, path: str) -> None:
     found = _read(directory, LOCK_FILE)
-    if found is not None:
-        _take(directory, path, found)
     left = found or _read(directory, _TAKEN)  # a run that was killed has taken it already
     before = left.before if left is not None and left.is_ours else left
     kept = None if before is None else {"text": before.text, "mode": before.mode}
-    mark = json.dumps({"text": "this data directory is being exchanged", "before": kept})
-    _write(directory, f"-{os.getpid()}\n{path}\n{int(time.time())}\n{_MARK}{mark}\n", _MODE)
+    said = {"text": "this data directory is being exchanged", "before": kept, "started": started_at(os.getpid())}
+    mark = json.dumps(said)
     try:
+        _write(directory, f"-{os.getpid()}\n{path}\n{int(time.time())}\n{_MARK}{mark}\n", _MODE)
+        if found is not None:
+            _take(directory, path, found)
         os.link(_NEW, LOCK_FILE, src_dir_fd=directory, dst_dir_fd=directory)
     except FileExistsError:
         raise _started(path) from None
     finally:
-        os.unlink(_NEW, dir_fd=directory)
+        _remove(directory, _NEW)
     _remove(directory, _TAKEN)
 
 
@@ -174,9 +194,8 @@ def _give_up(directory: int) -> None:
 
 
 def _read(directory: int, name: str) -> _Found | None:
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
-    except FileNotFoundError:
+    descriptor = _open(directory, name)
+    if descriptor is None:
         return None
     with os.fdopen(descriptor, "rb") as file:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -184,14 +203,56 @@ def _read(directory: int, name: str) -> _Found | None:
     lines = text.splitlines()
     if len(lines) < 4 or not lines[3].startswith(_MARK):
         return _Found(text, mode)
-    kept = json.loads(lines[3].removeprefix(_MARK))["before"]
-    return _Found(text, mode, -int(lines[0]), None if kept is None else _Found(kept["text"], kept["mode"]))
+    try:
+        return _ours(text, mode, lines[0], json.loads(lines[3].removeprefix(_MARK)))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise Error(
+            f"{_path(directory, name)} cannot be read: it begins as what a run of ours writes to keep servers out "
+            "while it exchanges the data, and is damaged; expected was the number of its process in line 1, and a JSON "
+            "document in line 4",
+            "make sure that no run of ours and no server works in that directory, then remove the file",
+        ) from None
+
+
+def _ours(text: str, mode: int, number: str, said: dict[str, Any]) -> _Found:
+    """Read what one of ours says; raises ValueError, LookupError, TypeError or AttributeError where it says nothing."""
+    kept, started = said["before"], said.get("started")  # an earlier version has not said when
+    if kept is not None and not (isinstance(kept["text"], str) and isinstance(kept["mode"], int)):
+        raise TypeError(kept)
+    before = None if kept is None else _Found(kept["text"], kept["mode"])
+    if not number.startswith("-"):
+        raise ValueError(number)
+    return _Found(text, mode, int(number[1:]), before, started)
+
+
+def _open(directory: int, name: str) -> int | None:
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise
+        raise _no_file(directory, name) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_file(directory, name)
+    return descriptor
+
+
+def _no_file(directory: int, name: str) -> Error:
+    return Error(f"{_path(directory, name)} is no regular file, which a server would have written", "move it away")
+
+
+def _path(directory: int, name: str) -> str:
+    return os.path.join(os.readlink(f"/proc/self/fd/{directory}"), name)
 
 
 def _write(directory: int, text: str, mode: int) -> None:
     """Write a file whole, before it gets its name: PostgreSQL does not start at all beside an empty one."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(_NEW, flags, mode, dir_fd=directory), "wb") as file:
+    opener = naming(_path(directory, _NEW))
+    with opener, os.fdopen(os.open(_NEW, flags, mode, dir_fd=directory), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(text.encode(errors="surrogateescape"))
         file.flush()

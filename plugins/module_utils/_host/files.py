@@ -14,7 +14,7 @@ import pwd
 import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,8 @@ def sync(path: str) -> None:
     """Make a file's content, or a directory's entries, durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        with naming(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -52,12 +53,33 @@ def write_file(path: str, content: str | bytes, mode: int, group: str | None = N
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{os.getpid()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-        file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
-        set_access(temporary, mode, group)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with naming(path), os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode(errors="surrogateescape"))
+            set_access(temporary, mode, group)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
     rename(temporary, path)
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Name the path in what the operating system says of an open file, or of a name in an open directory."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and os.path.isabs(error.filename):
+            raise
+        raise OSError(error.errno, error.strerror, path) from None
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether there was no room, or none left for this user."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def write_json(path: str, content: Mapping[str, Any], mode: int, group: str | None = None) -> None:
@@ -90,6 +112,20 @@ def reason(error: Error | OSError) -> str:
     if isinstance(error, Error):
         return error.message
     return f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+
+
+def refused(error: OSError) -> Error:
+    """Say what the operating system has refused: where, with its words, and on a full file system what to do."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    text = f"{' -> '.join(names) or 'the operating system'}: {error.strerror or error}"
+    if not is_full(error):
+        return Error(text)
+    where = f"on the file system of {names[-1]}" if names else "on the file systems of the data and of the repository"
+    return Error(
+        text,
+        f"make room {where}, for this user, and run it again; previous_data.yml lists what restores have left, and "
+        "removes it",
+    )
 
 
 def read_small(path: str, limit: int = SMALL, follow: bool = False) -> bytes:
@@ -212,28 +248,47 @@ def locked(path: str, purpose: str, reading: bool = False) -> Iterator[int]:
                 "wait until it and what it started have ended, and try again",
             ) from None
         if how == fcntl.LOCK_EX:
-            _sign(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
+            sign(descriptor, f"{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _sign(descriptor: int, note: bytes) -> None:
+def sign(descriptor: int, note: bytes) -> None:
     """Write down who holds a lock, over what stood there; a full file system keeps nobody from making room in it."""
     try:
         os.pwrite(descriptor, note, 0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         os.ftruncate(descriptor, 0)
     else:
         os.ftruncate(descriptor, len(note))
 
 
-def _open_lock(path: str, reading: bool) -> tuple[int, int]:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+def open_lock_file(path: str, flags: int) -> int:
+    """Open the file of a lock, and nothing else that is in its place."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a link, a directory, a socket
+            raise
+        raise _no_lock(path) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_lock(path)
+    return descriptor
+
+
+def _no_lock(path: str) -> Error:
+    return Error(
+        f"{path} is in the way: it is no regular file, so it is not what a run of ours has made", "move it away"
+    )
+
+
+def _open_lock(path: str, reading: bool) -> tuple[int, int]:
+    try:
+        descriptor = open_lock_file(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         if not reading or error.errno not in (errno.EROFS, errno.EACCES):
             raise
@@ -242,9 +297,11 @@ def _open_lock(path: str, reading: bool) -> tuple[int, int]:
             os.fchmod(descriptor, 0o600)
         return descriptor, fcntl.LOCK_EX
     try:
-        return os.open(path, os.O_RDONLY | flags), fcntl.LOCK_SH
+        return open_lock_file(path, os.O_RDONLY), fcntl.LOCK_SH
     except (FileNotFoundError, PermissionError):  # nobody has ever worked here, or the lock is another user's
-        return os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | flags), fcntl.LOCK_SH
+        return os.open(
+            os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        ), fcntl.LOCK_SH
 
 
 def _holder(descriptor: int) -> str:

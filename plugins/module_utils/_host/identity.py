@@ -16,7 +16,7 @@ from .._core.data_directory import DataDirectory, RestoreRecord
 from .._core.plan_detach import SIGNALS, Clone
 from .claim import look
 from .cluster import write_record
-from .files import open_regular, private_mode, read_small, rename, sync, sync_tree, write_file
+from .files import naming, open_regular, private_mode, read_small, rename, sync, sync_tree, write_file
 from .runner import CommandRunner
 from .tools import control_data, pg_resetwal_cmd
 
@@ -89,7 +89,7 @@ def change(path: str, identifier: str) -> None:
         mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
     if identifier_in(content) == identifier:
         return
-    with open(new, "wb") as file:
+    with naming(new), open(new, "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(with_identifier(content, identifier))
         file.flush()

@@ -137,6 +137,7 @@ def _users(directory: DataDirectory, items: Collection[Item]) -> Users:
         {path: tuple(_used(path)) for path in owners},
         restore.undo_directory if waiting and restore is not None else None,
         interrupted,
+        os.uname().nodename,
     )
 
 
@@ -197,6 +198,7 @@ def read_note(path: str) -> KeptNote | None:
     with suppress(Error, KeyError, TypeError, OSError):
         document = read_json(path)
         if document is not None:
+            document = {name: value for name, value in document.items() if name != "removing"}  # not said any more
             own, *belongs = (Directory(**each) for each in (document["directory"], *document["belongs"]))
             return KeptNote(**{**document, "directory": own, "belongs": tuple(belongs)})
     return None

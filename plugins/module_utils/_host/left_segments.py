@@ -14,7 +14,7 @@ from .._core.left_segments import LeftSegment
 from .._core.restore_steps import PlaceLeftSegments
 from .._core.walpages import LONG_HEADER
 from .._errors import CommandFailed
-from .files import open_regular, private_mode, remove_tree, rename, write_file
+from .files import naming, open_regular, private_mode, remove_tree, rename, write_file
 from .own_wal import own_segments
 from .runner import CommandRunner, said
 from .tools import wal_program_cmd
@@ -69,7 +69,7 @@ def _copy_own(step: PlaceLeftSegments, segment: LeftSegment, target: str) -> boo
         descriptor = open_regular(file.path)
     except FileNotFoundError:
         return False
-    with os.fdopen(descriptor, "rb") as own, open(target, "wb") as out:
+    with naming(target), os.fdopen(descriptor, "rb") as own, open(target, "wb") as out:
         begin = os.pread(descriptor, LONG_HEADER.size, 0)
         left = segment.length
         while piece := own.read(min(_CHUNK, left)):
@@ -80,7 +80,7 @@ def _copy_own(step: PlaceLeftSegments, segment: LeftSegment, target: str) -> boo
 
 def _clear(path: str, length: int, size: int) -> None:
     """Fill a segment with zeros from a position on; with holes, what recycles it could run out of room in them."""
-    with open(path, "r+b") as file:
+    with naming(path), open(path, "r+b") as file:
         file.seek(length)
         for at in range(length, size, _CHUNK):
             file.write(bytes(min(_CHUNK, size - at)))

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from .._core.data_directory import Reservation
 from .._core.layout import Layout
 from .._errors import Busy, Error
+from .files import open_lock_file, sign
 from .mounts import is_mount_point
 from .processes import is_running, started_at
 from .repository import repository_id
@@ -73,9 +74,7 @@ def _lock_file(path: str, beside: str, purpose: str) -> int:
             if named and not named.startswith(_MARK):
                 raise Error(f"{beside} is in the way: it is not what a run of ours has written", "move it away")
             if _is_still(descriptor, beside):
-                os.ftruncate(descriptor, 0)
-                who = f"{purpose}, process {os.getpid()} on {os.uname().nodename}"
-                os.pwrite(descriptor, f"{_MARK}{who}\n".encode(), 0)
+                sign(descriptor, f"{_MARK}{purpose}, process {os.getpid()} on {os.uname().nodename}\n".encode())
                 return descriptor
         except BlockingIOError:
             named = os.pread(descriptor, 200, 0).decode(errors="replace").strip()
@@ -90,7 +89,7 @@ def _lock_file(path: str, beside: str, purpose: str) -> int:
 
 def _open(path: str, beside: str) -> int:
     try:
-        return os.open(beside, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        return open_lock_file(beside, os.O_RDWR | os.O_CREAT)
     except FileNotFoundError:
         raise Error(
             f"{os.path.dirname(path)}, in which {os.path.basename(path)} is to be, is not there",

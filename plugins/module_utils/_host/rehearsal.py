@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from .._core.fitting import PutBack
 from .._core.includes import with_includes
 from .._core.kept_files import KeptFile, is_below
-from .files import read_small
+from .files import naming, read_small
 from .kept_files import LARGEST, content_of
 
 
@@ -67,7 +67,7 @@ class _Layout:
         content = content_of(self._put_back.backup, file) if chosen else read_small(file.path, LARGEST, follow=True)
         text = with_includes(os.fsdecode(content), self._there)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "wb") as opened:
+        with naming(path), os.fdopen(descriptor, "wb") as opened:
             opened.write(os.fsencode(text))
 
     def _there(self, path: str) -> str:

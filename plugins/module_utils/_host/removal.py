@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
 
 from .._core.kept_data import Directory, Item
 from .._core.wal import classify
 from .._errors import Error
 from .claim import look
 from .cluster import own_staging
-from .files import remove_tree, write_json
+from .files import remove_tree
 from .kept_data import read_note
 from .marks import check_no_mounts, empty, remove_marked, remove_opened
 from .mounts import is_mount_point
@@ -49,15 +48,26 @@ def _remove_staging(item: Item) -> None:
 
 
 def _remove_previous(item: Item) -> None:
-    found = None if item.note is None else read_note(item.note)
-    if item.note is None or found is None:
+    """Remove data that was set aside. It cannot start from the beginning on: its WAL and its tablespaces go before it.
+
+    Nothing is written for that: what fills a file system could not be removed otherwise.
+    """
+    if item.note is None or read_note(item.note) is None:
         raise Error(f"{item.path} has lost its note", "list what is left, and try again")
-    write_json(item.note, asdict(replace(found, removing=True)), 0o600)
+    if item.directory is not None:
+        _disable(item.directory)
     for each in item.belongs:
         _remove_wal(each) if each.kind == "wal" else _remove_directory(each)
     if item.directory is not None:
         _remove_directory(item.directory)
     remove_tree(item.note)
+
+
+def _disable(found: Directory) -> None:
+    """Remove what makes a directory one that can start, if it is still the one that is meant."""
+    with _opened(found) as directory:
+        if directory is not None:
+            empty(directory, first=("global",), only=[name for name in os.listdir(directory) if name == "global"])
 
 
 def _remove_directory(found: Directory) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .._core.data_directory import PLACE_MARK
 from .._core.replayed import Found
@@ -54,7 +55,7 @@ def _links(data_directory: str) -> dict[str, str]:
     return {f"{directory}/{name}": os.path.realpath(f"{directory}/{name}") for name in names}
 
 
-def move_aside(previous: str, moves: Mapping[str, str], facts: Mapping[str, str]) -> None:
+def move_aside(previous: str, moves: Mapping[str, str], facts: Mapping[str, Any]) -> None:
     """Move tablespaces of data that was set aside, and have its links lead there: it is whole again by itself.
 
     It can be run again after it was interrupted anywhere; meanwhile no server can start in the data.
@@ -81,7 +82,7 @@ def move_aside(previous: str, moves: Mapping[str, str], facts: Mapping[str, str]
             rename(f"{link}.pgark", link)
 
 
-def _make(path: str, facts: Mapping[str, str]) -> None:
+def _make(path: str, facts: Mapping[str, Any]) -> None:
     """Make a marked directory; one that a killed run has left without its mark is empty, and made anew."""
     if read_mark(path) is not None:
         return

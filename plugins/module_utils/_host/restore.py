@@ -21,6 +21,7 @@ from .backup import read_manifest, sha256_of
 from .claim import look, settle
 from .cluster import read_record, write_record
 from .files import (
+    is_full,
     make_directory,
     private_mode,
     read_small,
@@ -35,6 +36,9 @@ from .tools import pg_verifybackup_cmd
 from .unpack import Unpacker
 
 _PRIVATE = 0o700
+# As `write_json` writes it, and the contrary in as many bytes.
+_COMPLETE = b'"complete": true'
+_INCOMPLETE = b'"complete":false'
 
 
 def begin(staging: str, record: RestoreRecord) -> None:
@@ -189,13 +193,34 @@ def discard(staging: str, places: tuple[str, ...]) -> None:
     From the record the places outside are known until they are gone, and it tells where the data is that a restore
     has set aside; the next staging replaces it.
     """
-    record = replace(recorded(staging), complete=False)
-    write_record(staging, record)
+    record = recorded(staging)
+    if record.complete:
+        _note_incomplete(staging, record)
     for place in places:
         remove_marked(place, record.run)
     for name in os.listdir(staging):
         if name != RECORD:
             remove_tree(f"{staging}/{name}")
+
+
+def _note_incomplete(staging: str, record: RestoreRecord) -> None:
+    """Note that nothing whole is there any more; on a full file system over what stands there, in as many bytes.
+
+    Whoever loses power while these few bytes are written has the old ones, the new ones, or no JSON, which is refused.
+    """
+    try:
+        write_record(staging, replace(record, complete=False))
+    except OSError as error:
+        path = f"{staging}/{RECORD}"
+        text = read_small(path)
+        if not is_full(error) or text.count(_COMPLETE) != 1:
+            raise
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, _INCOMPLETE, text.index(_COMPLETE))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def swap_entries(path: str, staging: str, previous: str, entries: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from .._core.secrets import masked, masked_all
 from .._errors import Error, ServerUnavailable
 from .._host.apply import Host, StepTable, apply, check_known
 from .._host.cluster import bin_directory_for, server_log
-from .._host.files import locked
+from .._host.files import locked, refused
 from .._host.ownership import held
 from .._host.places import check_repositories_apart
 from .._host.processes import create_privately, current_user, find_postmaster, real_path
@@ -198,8 +198,7 @@ def run(spec: Spec, perform: Callable[[Task], Result], **rules: Any) -> None:
     except Error as error:
         module.fail_json(msg=masked(_said(error, module)))
     except OSError as error:
-        named = " -> ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
-        module.fail_json(msg=f"{named or 'the operating system'}: {error.strerror or error}")
+        module.fail_json(msg=masked(_said(refused(error), module)))
     except Exception as error:
         module.fail_json(msg=masked(unforeseen(error)))
     for warning in result.pop("warnings", []):

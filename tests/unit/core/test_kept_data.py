@@ -70,6 +70,21 @@ def test_what_is_in_use_stays(item: Item, users: Users, why: str) -> None:
     assert (reason(item, [], users) or "").startswith(why)
 
 
+ELSEWHERE = {"cluster": "main", "repository": "/srv/pgark", "host": "db2"}
+
+
+def test_what_another_host_has_made_on_shared_storage_stays() -> None:
+    """Whether it is in use there cannot be seen from here; what this host has made, and what does not say, can go."""
+    users = replace(USERS, host="db1")
+    place = replace(PLACE, made_by=ELSEWHERE, since="2026-11-21T12:00:00Z")
+    with pytest.raises(
+        Error, match=r"/fast/pgark-0: db2 has made it \(2026-11-21T12:00:00Z, for main from /srv/pgark\)"
+    ):
+        plan_removal([place], [place.path], [], users)
+    for host in ("db1", None):
+        assert reason(replace(place, made_by={**ELSEWHERE, "host": host}), [], users) is None
+
+
 def test_a_directory_of_somebodys_keeps_what_is_not_wal() -> None:
     wal = replace(PREVIOUS, belongs=(Directory("/wal", 2, 60, "wal"),))
     assert reason(wal, [], Users({DATA: (Directory("/wal/pgark-1", 2, 61),)})) is None

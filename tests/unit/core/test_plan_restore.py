@@ -38,6 +38,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     CompareWal,
     ConfigureRecovery,
     FinishStaging,
+    MoveTablespaces,
     NoteKept,
     NoteUndo,
     PlaceLeftSegments,
@@ -291,6 +292,26 @@ RELEASE = ReleaseControl(DATA)
 )
 def test_wal_is_saved_before_the_switch_and_the_control_file_comes_last(kind: str, steps: tuple[Step, ...]) -> None:
     assert switch(replace(RUNNING, kind=kind, staged=STAGED)).steps == steps
+
+
+def test_a_tablespace_that_moves_aside_says_which_host_has_made_its_place() -> None:
+    steps = switch(replace(RUNNING, staged=replace(STAGED, aside={"/fast": "/fast.before"}))).steps
+    [move] = [step for step in steps if isinstance(step, MoveTablespaces)]
+    mark = {"host": "db1", "repository": "/srv/pgark", "run": "1f2e3d4c", "cluster": "main", "data_directory": DATA}
+    assert mark.items() <= move.mark.items()
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+def test_what_was_made_in_the_place_of_data_that_was_moved_is_replaced(kind: str) -> None:
+    """The old data is where the record says, whose note stays as it is."""
+    directory = replace(RUNNING, kind=kind, staged=NOTE.record)
+    assert switch(directory).steps == (replace(SAVE, old=f"{DATA}.before-{STAMP}"), IN_PLACE, RELEASE)
+
+
+def test_what_is_staged_anew_after_data_was_moved_knows_where_that_is() -> None:
+    _remove, begin, *_others = staging(replace(MISSING, staged=replace(NOTE.record, complete=False))).steps
+    assert isinstance(begin, BeginStaging)
+    assert (begin.record.undo_directory, begin.record.undo_mark) == (f"{DATA}.before-{STAMP}", "7")
 
 
 @pytest.mark.parametrize("kind", ["cluster", "unfinished", "empty"])

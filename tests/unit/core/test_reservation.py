@@ -43,12 +43,14 @@ RUNNING = DataDirectory("/data", "/data", "cluster", staged=RECORD)
         replace(RUNNING, record=RECORD, staged=replace(RECORD, **OTHER)),
         # forward
         replace(RUNNING, kind="missing", staged=MOVED),
+        replace(RUNNING, kind="empty", staged=MOVED),
         replace(RUNNING, kind="unfinished", staged=None, record=RECORD),
         replace(RUNNING, kind="unfinished", exchanging=True, mount_point=True, staged=MOVED),
     ],
 )
-def test_the_same_restore_goes_on(directory: DataDirectory) -> None:
-    check_reservation(directory, REQUEST, alive=False, force=False)
+@pytest.mark.parametrize("force", [False, True])
+def test_the_same_restore_goes_on(directory: DataDirectory, force: bool) -> None:
+    check_reservation(directory, REQUEST, alive=False, force=force)
 
 
 @pytest.mark.parametrize("changes", [OTHER, ELSEWHERE, {"source": "another"}, {"cluster": "another"}])
@@ -68,13 +70,25 @@ def test_nothing_is_done_beside_the_run_that_has_begun_it(record: RestoreRecord)
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize(
+    "changes",
+    [OTHER, ELSEWHERE, {"reservation": replace(EARLIER, repository_id="another")}, {"reservation": None}],
+)
+@pytest.mark.parametrize(
     "directory",
     [
-        replace(RUNNING, kind="missing", staged=replace(MOVED, **OTHER)),
-        replace(RUNNING, kind="unfinished", staged=None, record=replace(RECORD, **OTHER)),
-        replace(RUNNING, kind="unfinished", exchanging=True, mount_point=True, staged=replace(MOVED, **OTHER)),
+        replace(RUNNING, kind="missing", staged=MOVED),
+        replace(RUNNING, kind="empty", staged=MOVED),
+        replace(RUNNING, kind="unfinished", staged=None, record=RECORD),
+        replace(RUNNING, kind="unfinished", exchanging=True, mount_point=True, staged=MOVED),
     ],
 )
-def test_once_data_has_been_moved_there_is_only_forward_or_back(directory: DataDirectory, force: bool) -> None:
-    with pytest.raises(Error, match=r"to xid 700 was interrupted .*750 is asked for\nHINT: finish it .*rollback.yml"):
-        check_reservation(directory, REQUEST, alive=False, force=force)
+def test_once_data_has_been_moved_there_is_only_forward_or_back(
+    directory: DataDirectory, changes: dict[str, Any], force: bool
+) -> None:
+    """The same target from another repository is another restore, too; nobody is told to discard what tells the way."""
+    staged, record = (found and replace(found, **changes) for found in (directory.staged, directory.record))
+    with pytest.raises(
+        Error, match=r"was interrupted .*750 from /srv/pgark is asked for\nHINT: finish it .*rollback.yml"
+    ) as found:
+        check_reservation(replace(directory, staged=staged, record=record), REQUEST, alive=False, force=force)
+    assert "discard" not in str(found.value)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -89,3 +90,28 @@ def changes_of(patch: pytest.MonkeyPatch, work: Callable[[], object]) -> list[st
     with killed_at(patch, 0) as done:
         work()
     return done
+
+
+@contextmanager
+def full(patch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a file system be full: nothing is made and no file grows; what a file has can be written over."""
+    real_open, real_pwrite = os.open, os.pwrite
+
+    def opened(path: Any, flags: int, *arguments: Any, **options: Any) -> int:
+        if flags & os.O_CREAT and not os.path.lexists(path):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        return real_open(path, flags, *arguments, **options)
+
+    def written(descriptor: int, content: bytes, offset: int) -> int:
+        if offset + len(content) > os.fstat(descriptor).st_size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real_pwrite(descriptor, content, offset)
+
+    def made(path: Any, *_arguments: Any, **_options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    with patch.context() as patched:
+        patched.setattr(os, "open", opened)
+        patched.setattr(os, "pwrite", written)
+        patched.setattr(os, "mkdir", made)
+        yield

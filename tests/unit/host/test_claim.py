@@ -3,11 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """PostgreSQL's own file keeps servers out while data is exchanged, and says afterwards what it said before."""
 
+import errno
 import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,6 +63,65 @@ def test_a_claim_is_given_up_wherever_the_directory_is_by_then(data: Path, tmp_p
         fill(data, {CONTROL: "new", LOCK_FILE: "1\n"})
     assert contents(tmp_path / "moved") == before
     assert contents(data) == {CONTROL: "new", LOCK_FILE: "1\n"}
+
+
+def test_the_number_of_a_run_that_was_killed_may_be_that_of_another_process_by_now(data: Path) -> None:
+    """PostgreSQL would not start beside it; what an earlier version has written does not tell."""
+    before = contents(data)
+    held = claimed(str(data))
+    held.__enter__()
+    written = (data / LOCK_FILE).read_text()
+    started = json.loads(written.splitlines()[3].removeprefix("pgark.postgres: "))["started"]
+    (data / LOCK_FILE).write_text(written.replace(f'"started": "{started}"', '"started": "1"'))
+    assert claim.check_unclaimed(str(data))
+    settle(str(data))
+    assert contents(data) == before
+    assert not claim.check_unclaimed(str(data))
+    (data / LOCK_FILE).write_text(written.replace(f', "started": "{started}"', ""))
+    with pytest.raises(Busy, match="is being exchanged by another run"):
+        claim.check_unclaimed(str(data))
+    held.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ("-4711", '{"text": "th'),
+        ("-4711", "[]"),
+        ("-4711", "null"),
+        ("-4711", "{}"),
+        ("-4711", '{"before": 1}'),
+        ("-4711", '{"before": {}}'),
+        ("-4711", '{"before": {"text": null, "mode": 384}}'),
+        ("-4711", "[" * 60000),
+        ("x", '{"before": null}'),
+        ("4711", '{"before": null}'),
+        ("", '{"before": null}'),
+    ],
+)
+@pytest.mark.parametrize("act", [look, settle, claim.check_unclaimed])
+def test_a_claim_that_is_damaged_is_named_and_nobody_goes_on(
+    tmp_path: Path, act: Callable[[str], object], number: str, said: str
+) -> None:
+    """It is not taken for that of a run which has ended, nor for what a server has left."""
+    text = f"{number}\n/data\n1\npgark.postgres: {said}\n"
+    fill(tmp_path, {CONTROL: "x", LOCK_FILE: text})
+    message = (
+        rf"^{tmp_path}/postmaster.pid cannot be read: .* is damaged; expected was .*\nHINT: make sure .*remove the file"
+    )
+    with pytest.raises(Error, match=message):
+        act(str(tmp_path))
+    with pytest.raises(Error, match=message), claimed(str(tmp_path)):
+        raise AssertionError("claimed")
+    assert contents(tmp_path) == {CONTROL: "x", LOCK_FILE: text}
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: os.symlink("/nowhere", path)])
+def test_what_is_no_file_is_no_claim_and_no_server_has_left_it(tmp_path: Path, make: Callable[[str], None]) -> None:
+    fill(tmp_path, {CONTROL: "x"})
+    make(f"{tmp_path}/{LOCK_FILE}")
+    with pytest.raises(Error, match=rf"^{tmp_path}/postmaster.pid is no regular file.*\nHINT: move it away"):
+        look(str(tmp_path))
 
 
 def test_what_cannot_start_needs_no_claim(tmp_path: Path) -> None:
@@ -176,3 +236,19 @@ def test_a_claim_says_what_it_is_to_who_opens_it(data: Path) -> None:
     with claimed(str(data)):
         line = (data / LOCK_FILE).read_text().splitlines()[3]
     assert json.loads(line.removeprefix("pgark.postgres: "))["text"] == "this data directory is being exchanged"
+
+
+def test_a_claim_for_which_there_is_no_room_is_named_and_leaves_what_was_there(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(data)
+
+    def no_room(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_room)
+        with pytest.raises(OSError, match="No space") as found:
+            claimed(str(data)).__enter__()
+    assert found.value.filename == f"{data}/pgark.postmaster.pid"
+    assert contents(data) == before

@@ -291,7 +291,7 @@ def test_whoever_writes_needs_a_lock_that_can_be_written(lock: str, monkeypatch:
 def test_a_lock_behind_a_link_is_refused(lock: str, tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("untouched")
     Path(lock).symlink_to("victim")
-    with pytest.raises(OSError, match="symbolic links"), files.locked(lock, "x"):
+    with pytest.raises(Error, match=r"lock is in the way: it is no regular file.*\nHINT: "), files.locked(lock, "x"):
         pytest.fail("a link was followed")
     assert (tmp_path / "victim").read_text() == "untouched"
 
@@ -320,3 +320,22 @@ def test_who_reads_does_without_a_lock_where_there_was_never_one(
     unwritable(monkeypatch, code)
     with files.locked(lock, "a restore", reading=True), files.locked(lock, "another restore", reading=True):
         assert not Path(lock).exists()
+
+
+def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is a call on an open file, which does not say which one."""
+
+    def no_room(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "document").write_text("old")
+    monkeypatch.setattr(os, "fsync", no_room)
+    for work in (
+        lambda: files.write_file(f"{tmp_path}/document", "new", 0o600),
+        lambda: files.sync(f"{tmp_path}/document"),
+    ):
+        with pytest.raises(OSError, match="No space left on device") as found:
+            work()
+        assert found.value.filename == f"{tmp_path}/document"
+    assert os.listdir(tmp_path) == ["document"]
+    assert (tmp_path / "document").read_text() == "old"

@@ -18,7 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, marks, removal
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import write_record
-from tests.unit.host.fakes import Killed, changes_of, killed_at
+from tests.unit.host.fakes import Killed, changes_of, full, killed_at
 from tests.unit.host.synthetic import contents, fill, name_of
 
 CLUSTER = {"PG_VERSION": "17\n", "global/pg_control": "x", "base/1/1259": "x"}
@@ -117,8 +117,11 @@ def test_a_removal_that_is_killed_anywhere_is_repeated(
     for moment in range(1, moments + 1):
         subject = Generations(tmp_path / str(moment), mount_point).restore()
         item = subject.one()
+        outside = (contents(subject.space), contents(subject.wal))
         with killed_at(monkeypatch, moment, after), pytest.raises(Killed):
             removal.remove(item)
+        whole = (contents(subject.space), contents(subject.wal)) == outside
+        assert whole or not (subject.previous / "global/pg_control").exists(), "it could be put back, without its WAL"
         for left in subject.found()[0]:
             assert left.marked
             removal.remove(subject.one())
@@ -129,6 +132,23 @@ def test_a_removal_that_is_killed_anywhere_is_repeated(
         assert contents(subject.wal) == {"notes": "somebody's"}
         assert (subject.space / "notes").exists()
         assert not (subject.space / "PG_17_202406281").exists()
+
+
+def test_what_fills_a_file_system_can_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is written for that but what is written already; also data, and a staging, of an earlier version."""
+    subject = Generations(tmp_path).restore()
+    note = subject.previous.with_name(f"{subject.previous.name}.json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "removing": False}))
+    staging = staged(subject)
+    items, users = subject.found()
+    assert [(item.kind, reason(item, [], users)) for item in items] == [("previous", None), ("staging", None)]
+    with full(monkeypatch):
+        for item in items:
+            removal.remove(item)
+    assert not subject.previous.exists()
+    assert not note.exists()
+    assert not staging.exists()
+    assert not (tmp_path / "fast.restored-2").exists()
 
 
 def test_data_is_known_under_the_name_that_somebody_has_given_it(tmp_path: Path) -> None:
@@ -227,6 +247,18 @@ def test_what_is_used_by_a_directory_beside_it_stays(tmp_path: Path) -> None:
     assert reason(place, [], users) is None
     removal.remove(place)
     assert not subject.new_space.exists()
+
+
+def test_what_another_host_has_made_for_a_data_directory_of_that_name_stays(tmp_path: Path) -> None:
+    """Two hosts have storage for tablespaces in common; on this one, nothing leads to what the other has made."""
+    subject = Generations(tmp_path)
+    for host in (os.uname().nodename, "db2"):
+        facts = {"run": host, "data_directory": str(subject.data), "host": host, "cluster": "main", "repository": "/r"}
+        marks.make_marked(f"{tmp_path}/{host}", facts)
+    items, users = kept_data.observe_kept(str(subject.data), [str(tmp_path)])
+    why = {os.path.basename(item.path): reason(item, [], users) for item in items if item.kind == "place"}
+    assert why[os.uname().nodename] is None
+    assert (why["db2"] or "").startswith("db2 has made it")
 
 
 def staged(subject: Generations, **changes: object) -> Path:

@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A data directory has one owner at a time, and who that is can be read in the error."""
 
+import errno
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.files import locked
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import held, is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import started_at
 from tests.unit.host.synthetic import fill
@@ -65,6 +69,43 @@ def test_what_a_killed_run_has_left_is_nobodys_and_what_is_not_ours_is_left_alon
     with pytest.raises(Error, match=r"data.pgark.lock is in the way"):
         held(f"{tmp_path}/data", "another one").__enter__()
     assert (tmp_path / "data.pgark.lock").read_text() == "precious"
+
+
+def test_a_data_directory_is_held_on_a_full_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who holds it is only said to be polite; what fills the file system could not be removed otherwise."""
+
+    def no_room(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", no_room)
+    unnamed = pytest.raises(Busy, match="is being changed by another run, which has not named itself yet")
+    with held(f"{tmp_path}/data", "a removal"), unnamed:
+        held(f"{tmp_path}/data", "another one").__enter__()
+    assert os.listdir(tmp_path) == []
+
+
+def bound(path: str) -> None:
+    """Make a socket; its path has to be short."""
+    with socket.socket(socket.AF_UNIX) as made:
+        directory = os.open(os.path.dirname(path), os.O_RDONLY)
+        made.bind(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        os.close(directory)
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkdir, os.mkfifo, bound, lambda path: os.symlink("/nowhere", path), lambda path: os.symlink(".", path)]
+)
+def test_what_is_no_file_in_the_place_of_a_lock_is_named(tmp_path: Path, make: Callable[[str], None]) -> None:
+    """Of a data directory, and of a cluster in its repository, by those who may write to it and those who may not."""
+    path = f"{tmp_path}/data.pgark.lock"
+    make(path)
+    message = rf"^{path} is in the way: it is no regular file.*\nHINT: move it away"
+    with pytest.raises(Error, match=message):
+        held(f"{tmp_path}/data", "a restore").__enter__()
+    for reading in (False, True):
+        with pytest.raises(Error, match=message):
+            locked(path, "a restore", reading).__enter__()
+    assert os.listdir(tmp_path) == ["data.pgark.lock"]
 
 
 def test_a_directory_that_is_not_mounted_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, killed_at
+from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, full, killed_at
 from tests.unit.host.synthetic import FILES, SyntheticBackup, contents, fill
 
 RUN = Reservation("/data", "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
@@ -125,19 +127,25 @@ def test_finishing_that_is_killed_is_complete_or_is_not(tmp_path: Path, monkeypa
     assert states == [False] * (moments - 1) + [True]
 
 
+@pytest.mark.parametrize("disk", [full, nullcontext])
 def test_discarding_that_is_killed_never_forgets_a_directory_outside(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    disk: Callable[[pytest.MonkeyPatch], AbstractContextManager[object]],
 ) -> None:
-    """Nor is what is left ever taken for a whole one, which it was before."""
+    """Nor is what is left ever taken for a whole one, which it was before; also where a record cannot be written."""
     counted, record = staged(tmp_path, "counted")
-    moments = len(changes_of(monkeypatch, lambda: restore.discard(str(counted), record.places)))
+    write_record(str(counted), replace(record, complete=True))
+    with disk(monkeypatch):
+        moments = len(changes_of(monkeypatch, lambda: restore.discard(str(counted), record.places)))
     assert os.listdir(counted) == [RECORD]
+    assert read_record(str(counted)) == record
     for moment in range(1, moments + 1):
         staging, record = staged(tmp_path, f"staging {moment}")
         complete = replace(record, complete=True)
         write_record(str(staging), complete)
         whole = set(contents(staging)) | set(contents(Path(record.places[0])))
-        with killed_at(monkeypatch, moment), pytest.raises(Killed):
+        with disk(monkeypatch), killed_at(monkeypatch, moment), pytest.raises(Killed):
             restore.discard(str(staging), record.places)
         left = read_record(str(staging))
         assert left in (record, complete)
@@ -257,6 +265,14 @@ def test_what_cannot_be_finished_takes_no_room(tmp_path: Path, error: Exception)
         raise error
     assert os.listdir(staging) == [RECORD]
     assert not os.path.exists(record.places[0])
+
+
+def test_what_cannot_be_finished_goes_from_a_full_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its record, which says so already, is not written again."""
+    staging, _record = staged(tmp_path, "staging")
+    with full(monkeypatch), pytest.raises(OSError, match="No space"), restore.discarded_on_failure(str(staging)):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert os.listdir(staging) == [RECORD]
 
 
 def test_what_is_killed_is_left_to_the_next_run(tmp_path: Path) -> None:
