@@ -16,6 +16,14 @@ MAIN = "postgresql.conf"
 _MOST_LINKS = 40  # MAXSYMLINKS of Linux
 
 
+def _plain_path(value: object) -> str:
+    """Read a path that is written in one way only, so that what lies behind a link can be told by its beginning."""
+    found = documents.path(value)
+    if any(part in ("", ".") for part in found.split("/")[1:]):
+        raise documents.Unfit("an absolute path without '//', '.' or a slash at its end")
+    return found
+
+
 @dataclass(frozen=True)
 class KeptFile:
     """A file, link or directory, at a path without symbolic links; ``mode`` is in octal digits.
@@ -37,7 +45,7 @@ class KeptFile:
 _NAME = documents.matching(r"[^\x00-\x1f:/]{1,256}", "the name or number of a user or group")
 KEPT_FILE = documents.record_of(
     KeptFile,
-    path=documents.path,
+    path=_plain_path,
     kind=documents.one_of("file", "link", "directory"),
     owner=_NAME,
     group=_NAME,
@@ -57,7 +65,7 @@ class Origin:
 
 
 ORIGIN = documents.record_of(
-    Origin, data_directory=documents.path, config_directory=documents.path, port=documents.number(1, 65535)
+    Origin, data_directory=_plain_path, config_directory=documents.path, port=documents.number(1, 65535)
 )
 
 

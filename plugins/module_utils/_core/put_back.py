@@ -28,6 +28,8 @@ _OF_THE_SERVER = re.compile(
     r"pg_.*|pgark.*|base|global|log|current_logfiles|promote|logrotate|backup_.*|tablespace_map.*|PG_VERSION"
     r"|postmaster\..*|.*\.(signal|tmp|old|pid|init|lock)"
 )
+# What can be, or has, a link out of the data directory.
+_LINKS_OF_THE_SERVER = ("pg_tblspc", "pg_wal")
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
 
@@ -85,10 +87,10 @@ def check_put_back(
     has there; ``ours`` are directories of the restore. Names that begin with a dot are those of what users run, or
     trust: a shell's start-up files, keys.
     """
-    links = [file.path for file in kept.files if file.kind == "link"]
+    passed = _passed(kept)
     ways = _ways(named), _ways(file.path for file in files if file.kind == "file")
     for file in files:
-        why = _name(file) or _place(file, places[file.path], links, ours) or _use(file, kept, named, ways, ours)
+        why = _name(file) or _place(file, places[file.path], passed, ours) or _use(file, kept, named, ways, ours)
         if why is not None:
             raise Error(f"the configuration in the backup names {file.path}, {why}", _BY_HAND)
 
@@ -102,12 +104,29 @@ def what_comes_back(files: Sequence[KeptFile], stored: str) -> tuple[str, ...]:
 
 def check_links(kept: Kept, ours: Collection[str]) -> None:
     """Refuse links inside the data directory that no configuration has; a server writes through some names there."""
+    passed = _passed(kept)
     for path, target in kept.links.items():
         file = KeptFile(f"{kept.origin.data_directory}/{path}", "link", "", "", "0777", target)
         own = not path.endswith(_SUFFIX) and any(map(_OF_THE_SERVER.fullmatch, path.split("/")))
-        why = "which has a name of the server's own" if own else _target(file, kept, ours)
+        why = (
+            "which has a name of the server's own"
+            if own or not path or path.split("/")[0] in _LINKS_OF_THE_SERVER
+            else _behind(file.path, passed) or _target(file, kept, ours)
+        )
         if why is not None:
             raise Error(f"the configuration in the backup has a link {path} in the data directory, {why}", _UNTRUSTED)
+
+
+def _behind(path: str, passed: Collection[str]) -> str | None:
+    """Say which kept file or link a path goes through; paths are kept without links on them."""
+    parts = path.split("/")
+    found = next((way for way in ("/".join(parts[:n]) for n in range(2, len(parts))) if way in passed), None)
+    return None if found is None else f"which is behind the link or file {found}"
+
+
+def _passed(kept: Kept) -> frozenset[str]:
+    """Give the paths behind which nothing can be that was kept."""
+    return frozenset(file.path for file in kept.files if file.kind != "directory")
 
 
 def _name(file: KeptFile) -> str | None:
@@ -120,14 +139,13 @@ def _name(file: KeptFile) -> str | None:
     return "which is for pg_ctlcluster, not for a server" if name in _OF_PG_CTLCLUSTER else None
 
 
-def _place(file: KeptFile, place: Place, links: Collection[str], ours: Collection[str]) -> str | None:
+def _place(file: KeptFile, place: Place, passed: Collection[str], ours: Collection[str]) -> str | None:
     if place.taken is not None:
         return f"which is in {place.taken}, where data or backups are"
     inside = next((each for each in ours if is_below(file.path, each) or is_below(place.real, each)), None)
     if inside is not None:
         return f"which is in {inside}"
-    link = next((each for each in links if each != file.path and is_below(file.path, each)), None)
-    return None if link is None else f"which is behind the link {link}"
+    return _behind(file.path, passed)
 
 
 def _ways(paths: Iterable[str]) -> set[str]:

@@ -21,7 +21,7 @@ from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, 
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", fullmatch=True)
 identifiers = st.integers(1, (1 << 64) - 1).map(str)
-paths = st.text(st.characters(exclude_characters="/\0", codec="utf-8")).map(lambda name: f"/srv/{name.strip('.')}")
+paths = st.text(st.characters(exclude_characters="/\0", codec="utf-8")).map(lambda name: f"/srv/x{name.strip('.')}")
 kept = st.builds(
     KeptFile,
     path=paths,
@@ -220,6 +220,8 @@ def test_a_damaged_description_is_named(missing: str) -> None:
         ({"origin": {"data_directory": "/d", "config_directory": "/c", "port": 0}}, "a whole number from 1 to 65535"),
         ({"configuration": [{"path": "/etc/x"}]}, "another one: an object that has no kind, expected one"),
         ({"configuration": [{**KEPT, "path": "/etc/../x"}]}, "an absolute path without '..'"),
+        ({"configuration": [{**KEPT, "path": "/etc/./x"}]}, "an absolute path without '//', '.' or a slash at its end"),
+        ({"configuration": [{**KEPT, "path": "/etc//x"}]}, "an absolute path without '//', '.' or a slash at its end"),
         ({"configuration": [{**KEPT, "mode": "4755x"}]}, "a mode of four octal digits"),
         ({"configuration": [{**KEPT, "stored": "../../x"}]}, "a file of the backup such as config/0001"),
         ({"start_lsn": "0/3000158"}, "the second shortly behind the first"),

@@ -68,7 +68,7 @@ def test_what_a_server_reads_is_put_back(files: tuple[KeptFile, ...]) -> None:
         ((file(f"{ETC}/pg_ctl.conf"),), "for pg_ctlcluster"),
         (
             (file(ETC, "directory"), file(f"{ETC}/more.d", "link", ETC), file(f"{ETC}/more.d/y.conf")),
-            "is behind the link",
+            "is behind the link or file",
         ),
         ((file(f"{ETC}/x.conf", "link", "/etc/shadow"),), "a link to /etc/shadow, which the backup does not have"),
         ((file("/srv/profile", "link", f"{ETC}/postgresql.conf"),), "not called *.conf"),
@@ -92,6 +92,8 @@ def test_what_would_do_something_else_than_configure_a_server_is_refused(files: 
         ("standby.signal", "/srv/pg", True),
         ("base/1/1259", "/srv/pg", True),
         ("postgresql.conf", "/dev/ptmx", True),
+        ("pg_tblspc/16384/x.conf", "/srv/pg", True),
+        ("pg_wal/x.conf", "/srv/pg", True),
     ],
 )
 def test_links_in_the_data_directory_lead_to_configuration_only(path: str, target: str, refused: bool) -> None:
@@ -100,4 +102,11 @@ def test_links_in_the_data_directory_lead_to_configuration_only(path: str, targe
         with pytest.raises(Error, match=rf"has a link {path} in the data directory, .*\nHINT: this backup cannot"):
             check_links(kept, OURS)
     else:
+        check_links(kept, OURS)
+
+
+def test_nothing_is_made_behind_a_link_that_was_made_just_before() -> None:
+    through = file(f"{DATA}/ssh.conf", "link", "/srv/pg"), file(f"{DATA}/ssh.conf/keys.conf", "link", "/srv/pg/x.conf")
+    kept = Kept((*through, file("/srv/pg", "directory"), file("/srv/pg/x.conf")), Origin(DATA, DATA, 5432))
+    with pytest.raises(Error, match=f"keys.conf in the data directory, which is behind the link or file {DATA}/ssh"):
         check_links(kept, OURS)
