@@ -95,6 +95,19 @@ def check_put_back(
             raise Error(f"the configuration in the backup names {file.path}, {why}", _BY_HAND)
 
 
+def read_with(files: Collection[KeptFile], kept: Kept, named: Collection[str]) -> tuple[KeptFile, ...]:
+    """Give what a server reads outside of its data directory once ``files``, which were checked, are put back.
+
+    What else the backup names is of no use in a rehearsal.
+    """
+    passed, ways = _passed(kept), (_ways(named), _ways(file.path for file in kept.files if file.kind == "file"))
+    return tuple(
+        file
+        for file in kept.outside
+        if file in files or (_fits(file, named, ways) and _behind(file.path, passed) is None)
+    )
+
+
 def what_comes_back(files: Sequence[KeptFile], stored: str) -> tuple[str, ...]:
     """Say what will be put back, so that a person can look at it before that."""
     named = [file.path if file.target is None else f"{file.path} -> {file.target}" for file in files]
@@ -157,15 +170,16 @@ def _ways(paths: Iterable[str]) -> set[str]:
 def _use(
     file: KeptFile, kept: Kept, named: Collection[str], ways: tuple[set[str], set[str]], ours: Collection[str]
 ) -> str | None:
-    if file.kind == "file":
-        fits = file.path.endswith(_SUFFIX) or file.path in named
-    elif file.kind == "link":
-        fits = file.path.endswith(_SUFFIX) or file.path in ways[0]
-    else:
-        fits = any(file.path in each for each in ways)
-    if not fits:
+    if not _fits(file, named, ways):
         return "which is not called *.conf, and which nothing in it has a server read"
     return _target(file, kept, ours) if file.kind == "link" else None
+
+
+def _fits(file: KeptFile, named: Collection[str], ways: tuple[set[str], set[str]]) -> bool:
+    """Tell whether something is of a configuration, by its name or by being named."""
+    if file.kind == "directory":
+        return any(file.path in each for each in ways)
+    return file.path.endswith(_SUFFIX) or file.path in (named if file.kind == "file" else ways[0])
 
 
 def _target(link: KeptFile, kept: Kept, ours: Collection[str]) -> str | None:

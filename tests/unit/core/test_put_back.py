@@ -15,6 +15,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back impo
     check_links,
     check_put_back,
     named_by,
+    read_with,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
@@ -110,3 +111,10 @@ def test_nothing_is_made_behind_a_link_that_was_made_just_before() -> None:
     kept = Kept((*through, file("/srv/pg", "directory"), file("/srv/pg/x.conf")), Origin(DATA, DATA, 5432))
     with pytest.raises(Error, match=f"keys.conf in the data directory, which is behind the link or file {DATA}/ssh"):
         check_links(kept, OURS)
+
+
+def test_a_rehearsal_has_what_is_put_back_and_what_a_server_reads_beside_it() -> None:
+    main, more = file(f"{ETC}/postgresql.conf"), file(f"{ETC}/more.d/1.conf")
+    link = file("/home/pg", "link", "/srv/pg")
+    kept = Kept((main, more, file("/home/pg/.bashrc"), link, file("/home/pg/x.conf")), Origin(DATA, ETC, 5432))
+    assert read_with((main,), kept, named_by(kept, {main.path: MAIN})) == (main, more)
