@@ -26,6 +26,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, unpack
+from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from tests.unit.host.fakes import Killed, changes_of, killed_at
@@ -65,7 +66,7 @@ class Subject:
 
     def run(self, outside: bool = True, in_place: tuple[str, ...] = ()) -> None:
         """Unpack; WAL and tablespace go outside, or the WAL stays inside."""
-        digest = restore.read_manifest(str(self.stored.directory))[1]
+        digest = read_manifest(str(self.stored.directory))[1]
         step = UnpackBackup(
             backup=str(self.stored.directory),
             path=str(self.staging),
