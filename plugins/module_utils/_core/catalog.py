@@ -177,6 +177,10 @@ class WalRange:
         }
 
 
+# The years 1000 to 9999, but for its last day.
+_MTIMES = (-30610224000, 253402214399)
+
+
 class SegmentFile(NamedTuple):
     """Where a segment is stored, in how many bytes, and when it was written there, in nanoseconds since 1970.
 
@@ -193,8 +197,8 @@ class SegmentFile(NamedTuple):
 
     @property
     def written(self) -> datetime:
-        """When the file was written, for a person to read."""
-        return datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
+        """When the file was written, for a person to read; a time that nobody can name becomes the nearest one."""
+        return datetime.fromtimestamp(min(max(self.mtime_ns / 1e9, _MTIMES[0]), _MTIMES[1]), timezone.utc)
 
 
 def wal_ranges(files: Mapping[tuple[int, int], SegmentFile], segment_size: int) -> tuple[WalRange, ...]:

@@ -21,7 +21,7 @@ from .._core.manifest import FileEntry, Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._core.wal import SegmentName
 from .._errors import Error, InvalidValue
-from .files import open_regular, read_small, remove_tree, rename, sync_tree, write_json
+from .files import directories_in, open_regular, read_small, remove_tree, rename, sync_tree, write_json
 from .runner import CommandRunner
 from .tarstream import members, tar_files
 from .tools import compress_cmd
@@ -200,9 +200,11 @@ def write_description(directory: str, backup: Backup) -> None:
 def publish(partial: str, final: str) -> None:
     """Give a backup the access of the directory it is in, make it durable, and give it its name."""
     mode = stat.S_IMODE(os.stat(os.path.dirname(final)).st_mode)
-    for directory, _directories, names in os.walk(partial):
+    for directory in list(directories_in(partial)):
         os.chmod(directory, mode)
-        for name in names:
-            os.chmod(os.path.join(directory, name), mode & 0o640)
+        with os.scandir(directory) as entries:
+            files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
+        for file in files:
+            os.chmod(file, mode & 0o640)
     sync_tree(partial)
     rename(partial, final)

@@ -12,9 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Identity, wal_ranges
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
+    Backup,
+    Identity,
+    SegmentFile,
+    wal_ranges,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile, Origin
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
@@ -248,3 +254,17 @@ def test_what_was_changed_since_it_was_written_is_not_believed(change: dict[str,
 def test_a_segment_size_is_one_that_initdb_knows(size: object) -> None:
     with pytest.raises(InvalidValue, match=r"^cluster.json has wal_segment_size .*, expected one of 1048576, "):
         Identity.from_document({**IDENTITY.as_document(), "wal_segment_size": size})
+
+
+@pytest.mark.parametrize(("mtime", "year"), [(1 << 62, 2116), (10**21, 9999), (-(10**21), 1000)])
+def test_a_time_of_a_file_that_nobody_can_name_becomes_the_nearest_one(mtime: int, year: int) -> None:
+    written = SegmentFile("/x", 1, mtime).written
+    assert written.year == year
+    assert len(format_time(written)) == len("2026-11-21T01:15:00.000000Z")
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"])
+def test_a_description_has_no_times_that_another_zone_could_not_name(moment: str) -> None:
+    document = BACKUP.as_document() | {"start_time": moment}
+    with pytest.raises(InvalidValue, match=r"has start_time .*, expected a time such as"):
+        Backup.from_document(seal(document))
