@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .._errors import InvalidValue
 from . import documents
-from .kept_files import KEPT_FILE, ORIGIN, Kept, KeptFile, Origin
+from .kept_files import ORIGIN, Kept, KeptFile, Origin, kept_file
 from .layout import FORMAT, NAME, SUFFIXES
 from .members import in_place
 from .target import format_time
@@ -150,7 +150,7 @@ _BACKUP_FIELDS: Mapping[str, documents.Reader] = {
     "manifest_sha256": documents.matching("[0-9a-f]{64}", "64 hexadecimal digits"),
     "tablespaces": _tablespaces,
     "origin": ORIGIN,
-    "configuration": documents.sequence(KEPT_FILE),
+    "configuration": documents.sequence(kept_file),
     "latest_end": documents.optional(documents.moment),
     "parent": documents.optional(documents.matching(NAME, "a name fit for a directory")),
 }

@@ -42,8 +42,9 @@ class KeptFile:
     sha256: str | None = None
 
 
-_NAME = documents.matching(r"[^\x00-\x1f:/]{1,256}", "the name or number of a user or group")
-KEPT_FILE = documents.record_of(
+# What cannot be encoded is not looked up, either; surrogates stand for single bytes only in names of files.
+_NAME = documents.matching(r"[^\x00-\x1f\x7f:/\ud800-\udfff]{1,256}", "the name or number of a user or group")
+_FIELDS = documents.record_of(
     KeptFile,
     path=_plain_path,
     kind=documents.one_of("file", "link", "directory"),
@@ -53,6 +54,16 @@ KEPT_FILE = documents.record_of(
     stored=documents.optional(documents.matching(r"config/\d{4}", "a file of the backup such as config/0001")),
     sha256=documents.optional(documents.matching("[0-9a-f]{64}", "64 hexadecimal digits")),
 )
+
+
+def kept_file(value: object) -> KeptFile:
+    """Read a file, link or directory, with what belongs to its kind."""
+    found: KeptFile = _FIELDS(value)
+    if found.kind == "file" and None in (found.stored, found.sha256):
+        raise documents.Unfit("a file with where it is stored and its SHA-256")
+    if found.kind == "link" and not found.target:
+        raise documents.Unfit("a link with its target")
+    return found
 
 
 @dataclass(frozen=True)

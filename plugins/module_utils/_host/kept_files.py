@@ -330,5 +330,5 @@ def _number(look: Callable[[str], Sequence[object]], name: str) -> int:
     """Find the number of a user or group; -1, which changes nothing, when it is not known here."""
     try:
         return int(str(look(name)[2]))
-    except KeyError:
+    except (KeyError, UnicodeError):
         return -1

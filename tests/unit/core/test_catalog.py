@@ -28,16 +28,17 @@ from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", fullmatch=True)
 identifiers = st.integers(1, (1 << 64) - 1).map(str)
 paths = st.text(st.characters(exclude_characters="/\0", codec="utf-8")).map(lambda name: f"/srv/x{name.strip('.')}")
-kept = st.builds(
-    KeptFile,
-    path=paths,
-    kind=st.sampled_from(["file", "link", "directory"]),
-    owner=st.sampled_from(["postgres", "DOMAIN\\\\db admin", "1001"]),
-    group=st.just("ssl-cert"),
-    mode=st.sampled_from(["0640", "0755"]),
-    target=st.none() | paths,
-    stored=st.none() | st.just("config/0003"),
-    sha256=st.none() | st.just("ab" * 32),
+access = {
+    "path": paths,
+    "owner": st.sampled_from(["postgres", "DOMAIN\\\\db admin", "1001"]),
+    "group": st.just("ssl-cert"),
+    "mode": st.sampled_from(["0640", "0755"]),
+}
+stored = {"stored": st.just("config/0003"), "sha256": st.just("ab" * 32)}
+kept = st.one_of(
+    st.builds(KeptFile, kind=st.just("file"), **access, **stored),
+    st.builds(KeptFile, kind=st.just("link"), **access, target=paths),
+    st.builds(KeptFile, kind=st.just("directory"), **access),
 )
 backups = st.builds(
     Backup,
@@ -228,6 +229,11 @@ def test_a_damaged_description_is_named(missing: str) -> None:
         ({"configuration": [{**KEPT, "path": "/etc/../x"}]}, "an absolute path without '..'"),
         ({"configuration": [{**KEPT, "path": "/etc/./x"}]}, "an absolute path without '//', '.' or a slash at its end"),
         ({"configuration": [{**KEPT, "path": "/etc//x"}]}, "an absolute path without '//', '.' or a slash at its end"),
+        ({"configuration": [{**KEPT, "owner": "\ud800"}]}, "the name or number of a user or group"),
+        ({"configuration": [{**KEPT, "group": "x\udc80"}]}, "the name or number of a user or group"),
+        ({"configuration": [{**KEPT, "stored": None}]}, "a file with where it is stored and its SHA-256"),
+        ({"configuration": [{**KEPT, "sha256": None}]}, "a file with where it is stored and its SHA-256"),
+        ({"configuration": [{**KEPT, "kind": "link"}]}, "a link with its target"),
         ({"configuration": [{**KEPT, "mode": "4755x"}]}, "a mode of four octal digits"),
         ({"configuration": [{**KEPT, "stored": "../../x"}]}, "a file of the backup such as config/0001"),
         ({"start_lsn": "0/3000158"}, "the second shortly behind the first"),
