@@ -19,6 +19,7 @@ from .._core.manifest import Manifest
 from .._core.members import (
     BASE,
     WAL,
+    check_directories,
     check_size,
     check_wal_size,
     directory_mode,
@@ -32,11 +33,13 @@ from .._core.tarheader import Member
 from .._errors import CommandFailed, Error, InvalidValue
 from .runner import CommandRunner
 from .tarstream import Content, members, tar_files
-from .tree import Tree
+from .tree import BLOCK, Tree
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # How much is written between two looks at what is left for the server that still runs.
 _LOOK_BYTES = 8 << 20
+_LOOK_ENTRIES = 100
+_SPARE_INODES = 10_000
 
 
 class _Guarded(Tree):
@@ -48,12 +51,13 @@ class _Guarded(Tree):
 
     def _take(self, size: int) -> None:
         """Stop before the room that a server on the same file system needs is used up."""
-        self._unseen += size
+        self._unseen += _LOOK_BYTES // _LOOK_ENTRIES if size == BLOCK else size
         if self._unseen < _LOOK_BYTES:
             return
         self._unseen = 0
         found = os.fstatvfs(self._root)
-        if found.f_bavail * found.f_frsize < reserve(found.f_blocks * found.f_frsize):
+        inodes = min(_SPARE_INODES, found.f_files // 20)  # of which some file systems have no number
+        if found.f_bavail * found.f_frsize < reserve(found.f_blocks * found.f_frsize) or found.f_favail < inodes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
 
 
@@ -68,6 +72,7 @@ class Unpacker:
         self._largest = largest_archive(manifest, segment_size)
         self._runner = runner
         self._group = False
+        self._directories = 0
 
     def run(self, staging: str, tablespaces: Mapping[str, str], in_place: Sequence[str], wal: str | None) -> None:
         """Unpack all; ``tablespaces`` maps oid to directory, ``wal`` is one outside (None: inside).
@@ -123,6 +128,8 @@ class Unpacker:
     def _write(self, tree: Tree, archive: str, member: Member, place: str, content: Content) -> None:
         try:
             if member.kind == "directory":
+                self._directories += 1
+                check_directories(self._directories, len(self._manifest.files))
                 tree.directory(place, directory_mode(member.mode, self._group))
                 return
             # pg_basebackup writes the WAL, and knows nothing of the server's modes.
