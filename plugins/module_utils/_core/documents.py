@@ -121,6 +121,15 @@ def shown(value: object) -> str:
     return quoted if len(quoted) <= _SHOWN else f"{quoted[:_SHOWN]}..."
 
 
+def printable(words: str) -> str:
+    r"""Give words of a repository on one line: nothing in them looks like what we say ourselves, or steers a terminal.
+
+    >>> print(printable("a label\nHINT: \x1b[2J"))
+    a label\nHINT: \x1b[2J
+    """
+    return words if words.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
 def number(low: int, high: int) -> Reader:
     """Give a reader of whole numbers in a range."""
 

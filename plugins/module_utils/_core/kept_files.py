@@ -186,6 +186,6 @@ def what_differs(kept: Kept, there: Mapping[str, str], chosen: Collection[KeptFi
     others = [f for f in kept.outside if f.kind == "file" and there[f.path] != "same" and f not in chosen]
     if not others:
         return ()
-    copies = ", ".join(f"{file.path} ({file.stored})" for file in others)
+    copies = documents.printable(", ".join(f"{file.path} ({file.stored})" for file in others))
     text = f"the server will start with a configuration that is not that of the backup, which lies in {stored}"
     return (f"{text}: {copies}; pitr_restore_configuration=backup puts it back",)

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._errors import Error
+from .documents import printable
 from .includes import authentication_includes, settings_includes
 from .kept_files import MAIN, Kept, KeptFile, is_below, resolved
 
@@ -92,7 +93,7 @@ def check_put_back(
     for file in files:
         why = _name(file) or _place(file, places[file.path], passed, ours) or _use(file, kept, named, ways, ours)
         if why is not None:
-            raise Error(f"the configuration in the backup names {file.path}, {why}", _BY_HAND)
+            raise Error(printable(f"the configuration in the backup names {file.path}, {why}"), _BY_HAND)
 
 
 def read_with(files: Collection[KeptFile], kept: Kept, named: Collection[str]) -> tuple[KeptFile, ...]:
@@ -112,7 +113,7 @@ def what_comes_back(files: Sequence[KeptFile], stored: str) -> tuple[str, ...]:
     """Say what will be put back, so that a person can look at it before that."""
     named = [file.path if file.target is None else f"{file.path} -> {file.target}" for file in files]
     text = f"when the data is put in place, configuration is put back from {stored}: {', '.join(named)}"
-    return (text,) if named else ()
+    return (printable(text),) if named else ()
 
 
 def check_links(kept: Kept, ours: Collection[str]) -> None:
@@ -127,7 +128,8 @@ def check_links(kept: Kept, ours: Collection[str]) -> None:
             else _behind(file.path, passed) or _target(file, kept, ours)
         )
         if why is not None:
-            raise Error(f"the configuration in the backup has a link {path} in the data directory, {why}", _UNTRUSTED)
+            said = f"the configuration in the backup has a link {path} in the data directory, {why}"
+            raise Error(printable(said), _UNTRUSTED)
 
 
 def _behind(path: str, passed: Collection[str]) -> str | None:

@@ -293,9 +293,9 @@ def _sign(descriptor: int, note: bytes) -> None:
 
 
 def _open_lock(path: str, reading: bool) -> tuple[int, int]:
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, 0o600)
+        descriptor = _open_regular_lock(path, os.O_RDWR | os.O_CREAT | flags)
     except OSError as error:
         if not reading or error.errno not in (errno.EROFS, errno.EACCES):
             raise
@@ -304,9 +304,23 @@ def _open_lock(path: str, reading: bool) -> tuple[int, int]:
             os.fchmod(descriptor, 0o600)
         return descriptor, fcntl.LOCK_EX
     try:
-        return os.open(path, os.O_RDONLY | flags), fcntl.LOCK_SH
+        return _open_regular_lock(path, os.O_RDONLY | flags), fcntl.LOCK_SH
     except (FileNotFoundError, PermissionError):  # nobody has ever worked here, or the lock is another user's
         return os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | flags), fcntl.LOCK_SH
+
+
+def _open_regular_lock(path: str, flags: int) -> int:
+    """Open a lock; a FIFO, a link, a socket or a directory in its place is none."""
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise Error(f"{path} is not a regular file, expected the lock of the cluster's directory, which is one", _MOVE)
 
 
 def _holder(descriptor: int) -> str:

@@ -16,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back impo
     check_put_back,
     named_by,
     read_with,
+    what_comes_back,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
@@ -118,3 +119,14 @@ def test_a_rehearsal_has_what_is_put_back_and_what_a_server_reads_beside_it() ->
     link = file("/home/pg", "link", "/srv/pg")
     kept = Kept((main, more, file("/home/pg/.bashrc"), link, file("/home/pg/x.conf")), Origin(DATA, ETC, 5432))
     assert read_with((main,), kept, named_by(kept, {main.path: MAIN})) == (main, more)
+
+
+def test_paths_of_a_backup_are_shown_on_one_line() -> None:
+    hostile = file("/srv/x\nHINT: all is well \x1b[2J.sh")
+    with pytest.raises(Error) as refused:
+        check(hostile)
+    assert "names /srv/x\\nHINT: all is well \\x1b[2J.sh, " in refused.value.message
+    assert what_comes_back([hostile], "/stored")[0].isprintable()
+    named = file(f"{DATA}/x\ny.conf", "link", "/nowhere")
+    with pytest.raises(Error, match=r"has a link x\\ny\.conf in the data directory"):
+        check_links(Kept((named,), Origin(DATA, DATA, 5432)), OURS)

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -292,7 +293,7 @@ def test_whoever_writes_needs_a_lock_that_can_be_written(lock: str, monkeypatch:
 def test_a_lock_behind_a_link_is_refused(lock: str, tmp_path: Path) -> None:
     (tmp_path / "victim").write_text("untouched")
     Path(lock).symlink_to("victim")
-    with pytest.raises(OSError, match="symbolic links"), files.locked(lock, "x"):
+    with pytest.raises(Error, match="not a regular file"), files.locked(lock, "x"):
         pytest.fail("a link was followed")
     assert (tmp_path / "victim").read_text() == "untouched"
 
@@ -370,3 +371,24 @@ def test_a_deep_tree_is_made_durable(tmp_path: Path) -> None:
     nested(tmp_path / "x", 1100, name="d")
     files.sync_tree(str(tmp_path / "x"))
     files.remove_tree(str(tmp_path / "x"))  # pytest could not
+
+
+@pytest.mark.parametrize("reading", [False, True])
+@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "directory", "socket"])
+def test_what_is_in_the_place_of_a_lock_and_no_file_is_refused_in_one_way(
+    tmp_path: Path, kind: str, reading: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+    lock = tmp_path / "lock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        if kind == "fifo":
+            os.mkfifo(lock)
+        elif kind == "directory":
+            lock.mkdir()
+        elif kind == "socket":
+            bound.bind("lock")
+        else:
+            lock.symlink_to("/dev/null" if kind == "link" else "nowhere")
+        refused = pytest.raises(Error, match=f"^{lock} is not a regular file, expected the lock")
+        with refused, files.locked(str(lock), "a test", reading):
+            pass
