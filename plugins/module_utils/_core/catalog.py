@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from .._errors import InvalidValue
 from . import documents
-from .kept_files import KEPT_FILE, ORIGIN, Kept, KeptFile, Origin
+from .kept_files import ORIGIN, Kept, KeptFile, Origin, kept_file
 from .layout import FORMAT, NAME, SUFFIXES
 from .members import in_place
 from .target import format_time
@@ -150,7 +150,7 @@ _BACKUP_FIELDS: Mapping[str, documents.Reader] = {
     "manifest_sha256": documents.matching("[0-9a-f]{64}", "64 hexadecimal digits"),
     "tablespaces": _tablespaces,
     "origin": ORIGIN,
-    "configuration": documents.sequence(KEPT_FILE),
+    "configuration": documents.sequence(kept_file),
     "latest_end": documents.optional(documents.moment),
     "parent": documents.optional(documents.matching(NAME, "a name fit for a directory")),
 }
@@ -177,6 +177,10 @@ class WalRange:
         }
 
 
+# The years 1000 to 9999, but for its last day.
+_MTIMES = (-30610224000, 253402214399)
+
+
 class SegmentFile(NamedTuple):
     """Where a segment is stored, in how many bytes, and when it was written there, in nanoseconds since 1970.
 
@@ -193,8 +197,8 @@ class SegmentFile(NamedTuple):
 
     @property
     def written(self) -> datetime:
-        """When the file was written, for a person to read."""
-        return datetime.fromtimestamp(self.mtime_ns / 1e9, timezone.utc)
+        """When the file was written, for a person to read; a time that nobody can name becomes the nearest one."""
+        return datetime.fromtimestamp(min(max(self.mtime_ns / 1e9, _MTIMES[0]), _MTIMES[1]), timezone.utc)
 
 
 def wal_ranges(files: Mapping[tuple[int, int], SegmentFile], segment_size: int) -> tuple[WalRange, ...]:

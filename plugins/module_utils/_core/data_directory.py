@@ -294,7 +294,7 @@ def check_aside_free(directory: DataDirectory) -> None:
     staged = directory.staged
     if staged is None or not directory.aside_taken or directory.exchanging:
         return
-    if directory.kind in ("missing", "unfinished"):
+    if directory.set_aside or directory.kind in ("missing", "unfinished"):
         return
     raise Error(
         f"{staged.previous_directory} is there, where the data in {directory.path} would be kept, and {directory.path} "

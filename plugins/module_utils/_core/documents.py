@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from .._errors import InvalidValue
@@ -26,6 +26,9 @@ Read = TypeVar("Read")
 _LONGEST_NUMBER = 25
 _LONGEST_TEXT = 4096  # PATH_MAX, and more than any other text that we write
 _SHOWN = 60
+_DEEPEST = 20  # ours have five
+# Within a day of what a datetime can hold, another zone has none; no server wrote before there were any.
+_MOMENTS = (datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc))
 _SEAL = "sha256"
 _HINT = "it was changed by hand, or damaged"
 
@@ -42,9 +45,19 @@ def parse_document(name: str, content: bytes) -> dict[str, Any]:
         raise InvalidValue(f"{name} is not a JSON document of ours: it is nested too deeply", _HINT) from None
     except ValueError as error:
         raise InvalidValue(f"{name} is not a JSON document: {error}", _HINT) from None
+    if not _is_flat(document):  # what cannot be written, or quoted, is not worth to be looked at
+        raise InvalidValue(f"{name} is not a JSON document of ours: it is nested too deeply", _HINT)
     if not isinstance(document, dict):
         raise InvalidValue(f"{name} holds a {type(document).__name__}, expected a JSON object", _HINT)
     return document
+
+
+def _is_flat(document: object) -> bool:
+    level = [document]
+    for _depth in range(_DEEPEST):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, (dict, list)))
+        level = [each for values in inner for each in values if isinstance(each, (dict, list))]
+    return not level
 
 
 def seal(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,6 +119,15 @@ def shown(value: object) -> str:
     """Quote a value in a message, as far as that is of use."""
     quoted = ascii(value)
     return quoted if len(quoted) <= _SHOWN else f"{quoted[:_SHOWN]}..."
+
+
+def printable(words: str) -> str:
+    r"""Give words of a repository on one line: nothing in them looks like what we say ourselves, or steers a terminal.
+
+    >>> print(printable("a label\nHINT: \x1b[2J"))
+    a label\nHINT: \x1b[2J
+    """
+    return words if words.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 def number(low: int, high: int) -> Reader:
@@ -224,9 +246,12 @@ def lsn(value: object) -> Lsn:
 def moment(value: object) -> datetime:
     """Read a time with its offset from UTC."""
     try:
-        return parse_time(text(value))
+        found = parse_time(text(value))
     except InvalidValue:
-        raise Unfit("a time such as 2026-11-21T01:15:00.000000Z") from None
+        found = None
+    if found is None or not _MOMENTS[0] <= found < _MOMENTS[1]:
+        raise Unfit("a time such as 2026-11-21T01:15:00.000000Z")
+    return found
 
 
 def scalar(value: object) -> Any:

@@ -16,6 +16,14 @@ MAIN = "postgresql.conf"
 _MOST_LINKS = 40  # MAXSYMLINKS of Linux
 
 
+def _plain_path(value: object) -> str:
+    """Read a path that is written in one way only, so that what lies behind a link can be told by its beginning."""
+    found = documents.path(value)
+    if any(part in ("", ".") for part in found.split("/")[1:]):
+        raise documents.Unfit("an absolute path without '//', '.' or a slash at its end")
+    return found
+
+
 @dataclass(frozen=True)
 class KeptFile:
     """A file, link or directory, at a path without symbolic links; ``mode`` is in octal digits.
@@ -34,10 +42,11 @@ class KeptFile:
     sha256: str | None = None
 
 
-_NAME = documents.matching(r"[^\x00-\x1f:/]{1,256}", "the name or number of a user or group")
-KEPT_FILE = documents.record_of(
+# What cannot be encoded is not looked up, either; surrogates stand for single bytes only in names of files.
+_NAME = documents.matching(r"[^\x00-\x1f\x7f:/\ud800-\udfff]{1,256}", "the name or number of a user or group")
+_FIELDS = documents.record_of(
     KeptFile,
-    path=documents.path,
+    path=_plain_path,
     kind=documents.one_of("file", "link", "directory"),
     owner=_NAME,
     group=_NAME,
@@ -45,6 +54,16 @@ KEPT_FILE = documents.record_of(
     stored=documents.optional(documents.matching(r"config/\d{4}", "a file of the backup such as config/0001")),
     sha256=documents.optional(documents.matching("[0-9a-f]{64}", "64 hexadecimal digits")),
 )
+
+
+def kept_file(value: object) -> KeptFile:
+    """Read a file, link or directory, with what belongs to its kind."""
+    found: KeptFile = _FIELDS(value)
+    if found.kind == "file" and None in (found.stored, found.sha256):
+        raise documents.Unfit("a file with where it is stored and its SHA-256")
+    if found.kind == "link" and not found.target:
+        raise documents.Unfit("a link with its target")
+    return found
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,7 @@ class Origin:
 
 
 ORIGIN = documents.record_of(
-    Origin, data_directory=documents.path, config_directory=documents.path, port=documents.number(1, 65535)
+    Origin, data_directory=_plain_path, config_directory=documents.path, port=documents.number(1, 65535)
 )
 
 
@@ -167,6 +186,6 @@ def what_differs(kept: Kept, there: Mapping[str, str], chosen: Collection[KeptFi
     others = [f for f in kept.outside if f.kind == "file" and there[f.path] != "same" and f not in chosen]
     if not others:
         return ()
-    copies = ", ".join(f"{file.path} ({file.stored})" for file in others)
+    copies = documents.printable(", ".join(f"{file.path} ({file.stored})" for file in others))
     text = f"the server will start with a configuration that is not that of the backup, which lies in {stored}"
     return (f"{text}: {copies}; pitr_restore_configuration=backup puts it back",)

@@ -22,6 +22,7 @@ from .wal import classify
 BASE, WAL = "base", "pg_wal"
 CONTROL = "global/pg_control"
 _MORE = 4 << 30  # directories, and WAL that came after the backup's end
+_MORE_DIRECTORIES = 1000
 _SMALL = 1 << 20  # all history files are smaller
 _ARCHIVE = re.compile(r"(base|pg_wal|[1-9][0-9]{0,9})\.tar(?:\.gz|\.lz4|\.zst)?")
 _OID = re.compile(r"[1-9][0-9]{0,9}")
@@ -132,6 +133,17 @@ def check_size(path: str, size: int, listed: int | None) -> None:
         raise InvalidValue(f"'{path}' is in the backup but not in its manifest")
     if size != listed:
         raise InvalidValue(f"'{path}' has {size} bytes, the manifest says {listed}")
+
+
+def check_directories(count: int, files: int) -> None:
+    """Refuse more directories than a backup with some number of files has: no manifest lists them.
+
+    Nearly all of a server's have a file: those of databases have many. What has none is made by initdb, or by people.
+    """
+    if count > files + _MORE_DIRECTORIES:
+        raise InvalidValue(
+            f"it has more than {files + _MORE_DIRECTORIES} directories, for the {files} files that it has"
+        )
 
 
 def largest_archive(manifest: Manifest, segment_size: int) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._errors import Error
+from .documents import printable
 from .includes import authentication_includes, settings_includes
 from .kept_files import MAIN, Kept, KeptFile, is_below, resolved
 
@@ -28,6 +29,8 @@ _OF_THE_SERVER = re.compile(
     r"pg_.*|pgark.*|base|global|log|current_logfiles|promote|logrotate|backup_.*|tablespace_map.*|PG_VERSION"
     r"|postmaster\..*|.*\.(signal|tmp|old|pid|init|lock)"
 )
+# What can be, or has, a link out of the data directory.
+_LINKS_OF_THE_SERVER = ("pg_tblspc", "pg_wal")
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
 
@@ -85,29 +88,60 @@ def check_put_back(
     has there; ``ours`` are directories of the restore. Names that begin with a dot are those of what users run, or
     trust: a shell's start-up files, keys.
     """
-    links = [file.path for file in kept.files if file.kind == "link"]
+    passed = _passed(kept)
     ways = _ways(named), _ways(file.path for file in files if file.kind == "file")
     for file in files:
-        why = _name(file) or _place(file, places[file.path], links, ours) or _use(file, kept, named, ways, ours)
+        why = _name(file) or _place(file, places[file.path], passed, ours) or _use(file, kept, named, ways, ours)
         if why is not None:
-            raise Error(f"the configuration in the backup names {file.path}, {why}", _BY_HAND)
+            raise Error(printable(f"the configuration in the backup names {file.path}, {why}"), _BY_HAND)
+
+
+def read_with(files: Collection[KeptFile], kept: Kept, named: Collection[str]) -> tuple[KeptFile, ...]:
+    """Give what a server reads outside of its data directory once ``files``, which were checked, are put back.
+
+    What else the backup names is of no use in a rehearsal.
+    """
+    passed, ways = _passed(kept), (_ways(named), _ways(file.path for file in kept.files if file.kind == "file"))
+    return tuple(
+        file
+        for file in kept.outside
+        if file in files or (_fits(file, named, ways) and _behind(file.path, passed) is None)
+    )
 
 
 def what_comes_back(files: Sequence[KeptFile], stored: str) -> tuple[str, ...]:
     """Say what will be put back, so that a person can look at it before that."""
     named = [file.path if file.target is None else f"{file.path} -> {file.target}" for file in files]
     text = f"when the data is put in place, configuration is put back from {stored}: {', '.join(named)}"
-    return (text,) if named else ()
+    return (printable(text),) if named else ()
 
 
 def check_links(kept: Kept, ours: Collection[str]) -> None:
     """Refuse links inside the data directory that no configuration has; a server writes through some names there."""
+    passed = _passed(kept)
     for path, target in kept.links.items():
         file = KeptFile(f"{kept.origin.data_directory}/{path}", "link", "", "", "0777", target)
         own = not path.endswith(_SUFFIX) and any(map(_OF_THE_SERVER.fullmatch, path.split("/")))
-        why = "which has a name of the server's own" if own else _target(file, kept, ours)
+        why = (
+            "which has a name of the server's own"
+            if own or not path or path.split("/")[0] in _LINKS_OF_THE_SERVER
+            else _behind(file.path, passed) or _target(file, kept, ours)
+        )
         if why is not None:
-            raise Error(f"the configuration in the backup has a link {path} in the data directory, {why}", _UNTRUSTED)
+            said = f"the configuration in the backup has a link {path} in the data directory, {why}"
+            raise Error(printable(said), _UNTRUSTED)
+
+
+def _behind(path: str, passed: Collection[str]) -> str | None:
+    """Say which kept file or link a path goes through; paths are kept without links on them."""
+    parts = path.split("/")
+    found = next((way for way in ("/".join(parts[:n]) for n in range(2, len(parts))) if way in passed), None)
+    return None if found is None else f"which is behind the link or file {found}"
+
+
+def _passed(kept: Kept) -> frozenset[str]:
+    """Give the paths behind which nothing can be that was kept."""
+    return frozenset(file.path for file in kept.files if file.kind != "directory")
 
 
 def _name(file: KeptFile) -> str | None:
@@ -120,14 +154,13 @@ def _name(file: KeptFile) -> str | None:
     return "which is for pg_ctlcluster, not for a server" if name in _OF_PG_CTLCLUSTER else None
 
 
-def _place(file: KeptFile, place: Place, links: Collection[str], ours: Collection[str]) -> str | None:
+def _place(file: KeptFile, place: Place, passed: Collection[str], ours: Collection[str]) -> str | None:
     if place.taken is not None:
         return f"which is in {place.taken}, where data or backups are"
     inside = next((each for each in ours if is_below(file.path, each) or is_below(place.real, each)), None)
     if inside is not None:
         return f"which is in {inside}"
-    link = next((each for each in links if each != file.path and is_below(file.path, each)), None)
-    return None if link is None else f"which is behind the link {link}"
+    return _behind(file.path, passed)
 
 
 def _ways(paths: Iterable[str]) -> set[str]:
@@ -139,15 +172,16 @@ def _ways(paths: Iterable[str]) -> set[str]:
 def _use(
     file: KeptFile, kept: Kept, named: Collection[str], ways: tuple[set[str], set[str]], ours: Collection[str]
 ) -> str | None:
-    if file.kind == "file":
-        fits = file.path.endswith(_SUFFIX) or file.path in named
-    elif file.kind == "link":
-        fits = file.path.endswith(_SUFFIX) or file.path in ways[0]
-    else:
-        fits = any(file.path in each for each in ways)
-    if not fits:
+    if not _fits(file, named, ways):
         return "which is not called *.conf, and which nothing in it has a server read"
     return _target(file, kept, ours) if file.kind == "link" else None
+
+
+def _fits(file: KeptFile, named: Collection[str], ways: tuple[set[str], set[str]]) -> bool:
+    """Tell whether something is of a configuration, by its name or by being named."""
+    if file.kind == "directory":
+        return any(file.path in each for each in ways)
+    return file.path.endswith(_SUFFIX) or file.path in (named if file.kind == "file" else ways[0])
 
 
 def _target(link: KeptFile, kept: Kept, ours: Collection[str]) -> str | None:

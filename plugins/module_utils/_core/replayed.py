@@ -24,11 +24,13 @@ class Found:
 
     ``free`` holds no files of this version's servers; ``owned`` tells that it is a tablespace of the data that is to be
     replaced, and so may be moved aside with it; ``fixed`` says why it cannot be (None: nothing is in the way).
+    ``closed`` says why a server cannot make a tablespace of the directory, which takes more than to write in it.
     """
 
     kind: str
     owned: bool = False
     fixed: str | None = None
+    closed: str | None = None
 
 
 def moved_aside(created: Sequence[Tablespace], found: Mapping[str, Found], name: str, clone: bool) -> dict[str, str]:
@@ -66,4 +68,9 @@ def _check(record: Tablespace, found: Found, clone: bool) -> None:
     if found.kind == "used" and found.fixed is not None:
         raise Error(
             f"{where}, and the live one there cannot be moved aside: {found.fixed}", f"mend that; or {earlier}; {later}"
+        )
+    if found.closed is not None:
+        raise Error(
+            f"{where}, and {found.closed}: recovery would stop with an error",
+            f"give it to the user that owns the cluster; or {earlier}",
         )

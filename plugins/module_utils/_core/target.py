@@ -83,7 +83,8 @@ def format_time(moment: datetime) -> str:
     >>> format_time(datetime(2026, 11, 21, 1, 15, 0, 120000, tzinfo=timezone.utc))
     '2026-11-21T01:15:00.120000Z'
     """
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # strftime() has no zeros before a year of three digits.
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)

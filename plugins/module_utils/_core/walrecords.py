@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import MAXYEAR, datetime, timezone
 from typing import NamedTuple, Union
 
 from .users_text import named
@@ -22,7 +22,7 @@ _LINE = re.compile(
     r"^rmgr: (?:Transaction|XLOG|Tablespace) +len \(rec/tot\): *\d+/ *(?P<length>\d+), tx: *(?P<xid>\d+), "
     r"lsn: (?P<high>[0-9A-F]+)/(?P<low>[0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, desc: (?:"
     r"(?P<end>COMMIT|ABORT|COMMIT_PREPARED|ABORT_PREPARED) (?:(?P<prepared>\d+): )?"
-    r"(?P<time>\d{4,}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC(?:[^\n]*; subxacts:(?P<children>(?: \d+)+))?"
+    r"(?P<time>-?\d+-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}) UTC(?:[^\n]*; subxacts:(?P<children>(?: \d+)+))?"
     r"|RESTORE_POINT (?P<name>.+)"
     r"|CHECKPOINT_(?:ONLINE|SHUTDOWN) redo (?P<redo_high>[0-9A-F]+)/(?P<redo_low>[0-9A-F]+); "
     r"tli (?P<timeline>\d+); prev tli (?P<left>\d+);.* xid (?P<epoch>\d+):(?P<next>\d+);"
@@ -98,6 +98,9 @@ class Tablespace(NamedTuple):
     path: str
 
 
+_FIRST_YEAR = 1000
+EARLIEST, LATEST = "1000-01-01 00:00:00.000000", "9999-12-30 23:59:59.999999"
+
 Record = Union[Ended, Point, Checkpoint, Begun, Parameters, Tablespace]
 
 
@@ -124,6 +127,8 @@ def parse_records(text: str) -> Iterator[Record]:
         lsn = int(high, 16) << 32 | int(low, 16)
         if ended:  # of which there are thousands in a segment
             children = tuple(map(int, words.split())) if words else ()
+            if len(time) != len(LATEST) or not EARLIEST <= time <= LATEST:
+                time = representable(time)
             yield Ended(lsn, end_of_record(lsn, int(length)), int(prepared or xid), time, children)
         else:
             yield from _other_records(match, lsn)
@@ -137,7 +142,7 @@ def _other_records(match: re.Match[str], lsn: int) -> Iterator[Record]:
     elif match["tablespace"]:
         yield Tablespace(lsn, int(match["oid"]), named(match["path"] or ""))
     elif match["new"]:
-        yield Begun(lsn, int(match["new"]), int(match["old"]), match["began"] or "")
+        yield Begun(lsn, int(match["new"]), int(match["old"]), representable(match["began"] or ""))
     else:
         # A timeline begins with a record of its own, or with the checkpoint of a shutdown.
         if match["timeline"] != match["left"]:
@@ -169,6 +174,21 @@ def parse_position(message: str) -> int | None:
     """
     found = _POSITION.findall(message)
     return int(found[-1][0], 16) << 32 | int(found[-1][1], 16) if found else None
+
+
+def representable(time: str) -> str:
+    """Give a record's time with a year of four digits, so that times are in the order of their texts.
+
+    PostgreSQL takes years up to 294276. One of more digits is later than any target, as is the last day that every zone
+    can name; one of less is earlier.
+
+    >>> representable("20000-01-01 00:00:00.000000"), representable("1-01-01 00:00:00.000000")
+    ('9999-12-30 23:59:59.999999', '1000-01-01 00:00:00.000000')
+    """
+    if not time:
+        return time
+    year = int(time[: time.index("-", 1)])
+    return EARLIEST if year < _FIRST_YEAR else min(time, LATEST) if year <= MAXYEAR else LATEST
 
 
 def moment_of(text: str) -> datetime:

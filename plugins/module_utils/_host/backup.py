@@ -21,7 +21,7 @@ from .._core.manifest import FileEntry, Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._core.wal import SegmentName
 from .._errors import Error, InvalidValue
-from .files import read_small, remove_tree, rename, sync_tree, write_json
+from .files import directories_in, open_regular, read_small, remove_tree, rename, sync_tree, write_json
 from .runner import CommandRunner
 from .tarstream import members, tar_files
 from .tools import compress_cmd
@@ -29,6 +29,7 @@ from .tools import compress_cmd
 _CHUNK = 1024 * 1024
 _SHOWN_PROBLEMS = 10
 _LARGEST_MANIFEST = 1 << 31  # some ten million files
+_UNTRUSTED = "this backup cannot be trusted; restore from another one with backup_label"
 
 
 def tablespaces_in(directory: str, known: Mapping[str, str]) -> dict[str, str]:
@@ -114,15 +115,37 @@ def compress_wal(directory: str, compression: str, runner: CommandRunner) -> Non
 
 
 def read_manifest(directory: str) -> tuple[Manifest, str]:
-    """Read a backup's manifest, and give the SHA-256 of its text."""
+    """Read the manifest of a backup that was just taken, and give the SHA-256 of its text."""
     content = read_small(f"{directory}/backup_manifest", _LARGEST_MANIFEST)
     return Manifest.parse(content), hashlib.sha256(content).hexdigest()
 
 
+def trusted_manifest(directory: str, sha256: str) -> Manifest:
+    """Read the manifest of a backup, which has to be the one that was there when the backup was taken.
+
+    To parse another one may take minutes, and all memory; so it is looked at in pieces first.
+    """
+    path = f"{directory}/backup_manifest"
+    with os.fdopen(open_regular(path), "rb") as file:
+        if os.fstat(file.fileno()).st_size > _LARGEST_MANIFEST:
+            raise Error(f"{path} has more than {_LARGEST_MANIFEST} bytes, expected a smaller file", _UNTRUSTED)
+        found = sha256_of(file)
+        if found.sha256 == sha256:
+            file.seek(0)
+            content = file.read(found.size)
+            found = FileEntry(len(content), hashlib.sha256(content).hexdigest())
+    if found.sha256 != sha256:
+        raise Error(
+            f"{path} was changed: its SHA-256 is {found.sha256}, backup.json says {sha256}",
+            _UNTRUSTED,
+        )
+    return Manifest.parse(content)
+
+
 def described_manifest(directory: str, backup: Backup) -> Manifest:
     """Read the manifest that ``backup.json`` was made from; any other one is refused."""
-    manifest, digest = read_manifest(directory)
-    check_manifest(backup, manifest, digest)
+    manifest = trusted_manifest(directory, backup.manifest_sha256)
+    check_manifest(backup, manifest, backup.manifest_sha256)
     return manifest
 
 
@@ -177,9 +200,11 @@ def write_description(directory: str, backup: Backup) -> None:
 def publish(partial: str, final: str) -> None:
     """Give a backup the access of the directory it is in, make it durable, and give it its name."""
     mode = stat.S_IMODE(os.stat(os.path.dirname(final)).st_mode)
-    for directory, _directories, names in os.walk(partial):
+    for directory in list(directories_in(partial)):
         os.chmod(directory, mode)
-        for name in names:
-            os.chmod(os.path.join(directory, name), mode & 0o640)
+        with os.scandir(directory) as entries:
+            files = [entry.path for entry in entries if not entry.is_dir(follow_symlinks=False)]
+        for file in files:
+            os.chmod(file, mode & 0o640)
     sync_tree(partial)
     rename(partial, final)

@@ -11,7 +11,6 @@ import grp
 import json
 import os
 import pwd
-import shutil
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from .._core.processes import lock_holders
 from .._core.wal import TimelinePath
 from .._errors import Busy, Error
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SMALL = 1 << 20  # all documents that we write are smaller, and all history files
 _MOVE = "it was put there by hand, or damaged; move it away"
 
@@ -40,12 +40,22 @@ def sync(path: str) -> None:
 
 def sync_tree(path: str) -> None:
     """Make a directory and all below it durable; symbolic links are not followed."""
-    for directory, _directories, names in os.walk(path):
-        for name in names:
-            full = os.path.join(directory, name)
-            if stat.S_ISREG(os.lstat(full).st_mode):
-                sync(full)
+    for directory in directories_in(path):
+        with os.scandir(directory) as entries:
+            files = [entry.path for entry in entries if entry.is_file(follow_symlinks=False)]
+        for file in files:
+            sync(file)
         sync(directory)
+
+
+def directories_in(path: str) -> Iterator[str]:
+    """List a directory and all below it, however deep; symbolic links are not followed."""
+    ahead = [path]
+    while ahead:
+        at = ahead.pop()
+        yield at
+        with os.scandir(at) as entries:
+            ahead += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def write_file(path: str, content: str | bytes, mode: int, group: str | None = None) -> None:
@@ -189,10 +199,60 @@ def set_access(path: str, mode: int, group: str | None = None) -> None:
 def remove_tree(path: str) -> None:
     """Remove a file or a directory tree durably; what is not there is fine."""
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        directory = os.open(path, _DIRECTORY)
+        try:
+            empty_directory(directory)
+        finally:
+            os.close(directory)
+        os.rmdir(path)
     elif os.path.lexists(path):
         os.unlink(path)
     sync(os.path.dirname(path))
+
+
+def empty_directory(directory: int) -> None:
+    """Remove all that is in an open directory, however deep: names are opened one by one, and no link is followed.
+
+    Of the way down, no more is kept than which directories it leads through: whoever moves one meanwhile must not have
+    us go on elsewhere.
+    """
+    at, way = os.dup(directory), list[tuple[str, tuple[int, int]]]()
+    try:
+        while True:
+            name = _unlink_files(at)
+            if name is not None:
+                way.append((name, _inode(at)))
+                at = _exchanged(at, os.open(name, _DIRECTORY, dir_fd=at))
+            elif way:
+                name, parent = way.pop()
+                at = _exchanged(at, os.open("..", _DIRECTORY, dir_fd=at))
+                if _inode(at) != parent:
+                    raise Error(f"a directory was moved away from its parent while {name} in it was removed")
+                os.rmdir(name, dir_fd=at)
+            else:
+                return
+    finally:
+        os.close(at)
+
+
+def _unlink_files(directory: int) -> str | None:
+    """Remove entries of a directory up to the first one that is a directory, and name that."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                return entry.name
+            os.unlink(entry.name, dir_fd=directory)
+    return None
+
+
+def _exchanged(old: int, new: int) -> int:
+    os.close(old)
+    return new
+
+
+def _inode(directory: int) -> tuple[int, int]:
+    status = os.fstat(directory)
+    return status.st_dev, status.st_ino
 
 
 def presence(path: str) -> str:
@@ -219,14 +279,16 @@ def room_without(path: str, removed: Collection[str]) -> Room:
 
 def tree_size(path: str) -> int:
     """Count the bytes of the files in a directory, in which others may be at work; 0 when it is not there."""
-    return sum(_size(os.path.join(at, name)) for at, _directories, names in os.walk(path) for name in names)
-
-
-def _size(path: str) -> int:
-    try:
-        return os.lstat(path).st_size
-    except FileNotFoundError:
-        return 0
+    ahead, size = [path], 0
+    while ahead:
+        with suppress(OSError), os.scandir(ahead.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    ahead.append(entry.path)
+                else:
+                    with suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_size
+    return size
 
 
 @contextmanager

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import hashlib
 import os
 import pwd
 import stat
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from .._core.includes import Include, authentication_includes, settings_includes
@@ -21,6 +22,7 @@ from .._core.put_back import Place, mode_of
 from .._core.restore_steps import PlaceLinks
 from .._errors import Error
 from .files import group_name, read_small, sync, user_name, write_file
+from .tree import Tree
 
 LARGEST = 16 << 20
 _MOST = 2000
@@ -254,13 +256,32 @@ def _check_way(file: KeptFile) -> None:
 
 
 def place_links(step: PlaceLinks) -> None:
-    """Make links, and copies of what links led to, in a staged data directory, where nothing is in their place."""
-    for path, target in step.links.items():
-        if not os.path.lexists(f"{step.path}/{path}"):
-            os.symlink(target, f"{step.path}/{path}")
-    for path, file in step.copies.items():
-        if not os.path.lexists(f"{step.path}/{path}"):
-            write_file(f"{step.path}/{path}", content_of(step.backup, file), 0o600)
+    """Make links, and copies of what links led to, in a staged data directory, where nothing is in their place.
+
+    None of them goes through a link: those that were just made, and of tablespaces and WAL, lead out of the staging.
+    """
+    with Tree(step.path) as tree:
+        for path, target in step.links.items():
+            with _in_place(path):
+                tree.link(path, target)
+        for path, file in step.copies.items():
+            with _in_place(path):
+                tree.file(path, 0o600, [content_of(step.backup, file)])
+
+
+@contextmanager
+def _in_place(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            raise
+        raise Error(
+            f"the configuration in the backup has a link {path} in the data directory, which is in no directory there",
+            "this backup cannot be trusted; restore from another one with backup_label",
+        ) from None
 
 
 def put_back(backup: str, files: Sequence[KeptFile], suffix: str) -> list[str]:
@@ -309,5 +330,5 @@ def _number(look: Callable[[str], Sequence[object]], name: str) -> int:
     """Find the number of a user or group; -1, which changes nothing, when it is not known here."""
     try:
         return int(str(look(name)[2]))
-    except KeyError:
+    except (KeyError, UnicodeError):
         return -1

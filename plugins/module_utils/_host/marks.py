@@ -18,7 +18,7 @@ from typing import Any
 
 from .._core.data_directory import PLACE_MARK
 from .._errors import Error
-from .files import sync, write_json
+from .files import empty_directory, sync, write_json
 from .mounts import mounts
 
 _PRIVATE = 0o700
@@ -124,8 +124,7 @@ def _remove(directory: int, name: str) -> None:
         return
     below = os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=directory)
     try:
-        for inner in os.listdir(below):
-            _remove(below, inner)
+        empty_directory(below)
     finally:
         os.close(below)
     os.rmdir(name, dir_fd=directory)

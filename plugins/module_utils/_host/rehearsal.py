@@ -12,9 +12,13 @@ from contextlib import contextmanager, suppress
 
 from .._core.fitting import PutBack
 from .._core.includes import with_includes
-from .._core.kept_files import KeptFile, is_below
-from .files import naming, read_small
+from .._core.kept_files import KeptFile, is_below, resolved
+from .._errors import Error
+from .files import read_small
 from .kept_files import LARGEST, content_of
+from .tree import Tree
+
+_MOST = 4 * LARGEST
 
 
 @contextmanager
@@ -37,38 +41,58 @@ class _Layout:
         self._put_back = put_back
         self._staging = staging
         self._known = {file.path for file in put_back.files}
+        self._size = 0
 
     def fill(self) -> None:
-        """Make directories before links, so that none of these can lie on the way to what is written."""
-        files = [file for file in self._put_back.files if file.kind == "file"]
-        for file in self._put_back.files:
-            if file.kind == "directory":
-                os.makedirs(self.root + file.path, mode=0o700, exist_ok=True)
-        for file in files:
-            os.makedirs(os.path.dirname(self.root + file.path), mode=0o700, exist_ok=True)
-        for file in self._put_back.files:
-            if file.kind == "link":
-                self._link(file)
-        for file in files:
-            self._write(file)
+        """Make directories before links, and nothing through a link."""
+        files = {file: self._kind(file) for file in self._put_back.files}
+        with Tree(self.root) as tree:
+            for file, kind in files.items():
+                if kind == "directory":
+                    self._directory(tree, file.path)
+            for file, kind in files.items():
+                if kind in ("file", "link"):
+                    self._directory(tree, os.path.dirname(file.path))
+            for wanted, make in (("link", self._link), ("file", self._write)):
+                for file, kind in files.items():
+                    if kind == wanted:
+                        make(tree, file)
 
-    def _link(self, file: KeptFile) -> None:
-        target = str(file.target)
-        if file.path not in self._put_back.chosen:
-            with suppress(OSError):
-                target = os.readlink(file.path)
-        os.makedirs(os.path.dirname(self.root + file.path), mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):
-            os.symlink(self._there(target) if target.startswith("/") else target, self.root + file.path)
+    def _kind(self, file: KeptFile) -> str:
+        """Tell what is laid out: what is put back, and of the rest what this host has, whatever the backup says."""
+        if file.path in self._put_back.chosen:
+            return file.kind
+        if os.path.islink(file.path) and file.kind != "file":
+            return "link"
+        return "directory" if os.path.isdir(file.path) else "file" if os.path.isfile(file.path) else "missing"
 
-    def _write(self, file: KeptFile) -> None:
+    def _directory(self, tree: Tree, path: str) -> None:
+        """Make a directory, and those above it."""
+        parts = path.strip("/").split("/")
+        for count in range(1, len(parts) + 1 if parts[0] else 0):
+            with suppress(FileExistsError):
+                tree.directory("/".join(parts[:count]))
+
+    def _link(self, tree: Tree, file: KeptFile) -> None:
+        target = str(file.target) if file.path in self._put_back.chosen else os.readlink(file.path)
+        with suppress(FileExistsError):  # there is something behind it, which is laid out already
+            tree.link(file.path[1:], self._there(resolved(target, file.path)))
+
+    def _write(self, tree: Tree, file: KeptFile) -> None:
         """Write a file of the backup, or the one that this host has and keeps."""
-        path, chosen = self.root + file.path, file.path in self._put_back.chosen
+        chosen = file.path in self._put_back.chosen
         content = content_of(self._put_back.backup, file) if chosen else read_small(file.path, LARGEST, follow=True)
+        self._size += len(content)
+        if self._size > _MOST:
+            raise Error(f"the configuration has more than {_MOST} bytes", "look at what its include directives name")
         text = with_includes(os.fsdecode(content), self._there)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with naming(path), os.fdopen(descriptor, "wb") as opened:
-            opened.write(os.fsencode(text))
+        try:
+            tree.file(file.path[1:], 0o600, [os.fsencode(text)])
+        except FileExistsError:
+            raise Error(
+                f"the configuration in the backup names {file.path} as a file, and something behind it",
+                "this backup cannot be trusted; restore from another one with backup_label",
+            ) from None
 
     def _there(self, path: str) -> str:
         """Give the path at which a file lies for the time of the rehearsal."""

@@ -12,7 +12,7 @@ from typing import Any
 from .._core.data_directory import PLACE_MARK
 from .._core.replayed import Found
 from .._errors import Error
-from .files import rename
+from .files import rename, user_name
 from .marks import make_marked, read_mark
 from .mounts import mounts
 from .processes import current_user
@@ -31,7 +31,7 @@ def _found(path: str, data_directory: str, links: set[str], major: int) -> Found
     if not os.path.isdir(real):
         return Found("missing")
     versions = _versions(real, major)
-    return Found("used" if versions else "free", real in links, _what_fixes(real, versions))
+    return Found("used" if versions else "free", real in links, _what_fixes(real, versions), _what_closes(real))
 
 
 def _what_fixes(path: str, versions: list[str]) -> str | None:
@@ -41,6 +41,12 @@ def _what_fixes(path: str, versions: list[str]) -> str | None:
     directories = {f"{path}/{name}" for name in versions}
     mounted = next((point for point in mounts().below(path) if point in directories), None)
     return None if mounted is None else f"{mounted} is a mount point"
+
+
+def _what_closes(path: str) -> str | None:
+    """Say what keeps a server out: it gives the directory a mode, which takes its owner."""
+    owner = os.stat(path).st_uid
+    return None if owner == os.geteuid() else f"{path} belongs to {user_name(owner)}, not to {user_name(os.geteuid())}"
 
 
 def _versions(path: str, major: int) -> list[str]:

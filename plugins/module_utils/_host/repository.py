@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass, field
 
 from .._core.catalog import Backup, Catalog, Identity, SegmentFile, check_format, wal_ranges
-from .._core.documents import shown
+from .._core.documents import printable, shown
 from .._core.layout import MARKER, NAME, SUFFIXES, Layout
 from .._core.plan_repository import Entry, Found, hint_about_owner
 from .._core.wal import SegmentName, TimelinePath, classify
@@ -170,12 +170,12 @@ def _backups(layout: Layout, identity: Identity) -> _Stored:
             missing = ["backup.json"] if backup is None else _missing_files(entry.path, backup)
         except (Error, OSError) as error:
             # One that nobody can read must not be in the way of the others.
-            stored.broken[entry.name] = reason(error)
+            stored.broken[printable(entry.name)] = printable(reason(error))
             continue
         if backup is not None:
             stored.backups.append(backup)
         if missing:
-            stored.incomplete[entry.name] = missing
+            stored.incomplete[printable(entry.name)] = missing
     return stored
 
 
@@ -233,7 +233,7 @@ def _wal(layout: Layout, size: int) -> _Wal:
             try:
                 wal.paths[timeline] = read_history(entry.path, timeline)
             except (Error, OSError) as error:
-                wal.broken[timeline] = reason(error)
+                wal.broken[timeline] = printable(reason(error))
     return wal
 
 

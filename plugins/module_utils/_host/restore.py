@@ -17,7 +17,7 @@ from .._core.members import CONTROL, left_out
 from .._core.recovery_settings import automatic_value, recovery_configuration
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
-from .backup import read_manifest, sha256_of
+from .backup import sha256_of, trusted_manifest
 from .claim import look, settle
 from .cluster import read_record, write_record
 from .files import (
@@ -67,17 +67,6 @@ def unpack(step: UnpackBackup, runner: CommandRunner) -> None:
     """
     manifest = trusted_manifest(step.backup, step.manifest_sha256)
     Unpacker(step.backup, manifest, step.segment_size, runner).run(step.path, step.tablespaces, step.in_place, step.wal)
-
-
-def trusted_manifest(backup: str, sha256: str) -> Manifest:
-    """Read the manifest of a backup, which has to be the one that was there when the backup was taken."""
-    manifest, digest = read_manifest(backup)
-    if digest != sha256:
-        raise Error(
-            f"{backup}/backup_manifest was changed: its SHA-256 is {digest}, backup.json says {sha256}",
-            "this backup cannot be trusted; restore from another one with backup_label",
-        )
-    return manifest
 
 
 def verify(staging: str, backup: str, manifest_sha256: str, bin_directory: str, runner: CommandRunner) -> None:

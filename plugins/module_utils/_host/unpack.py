@@ -19,6 +19,7 @@ from .._core.manifest import Manifest
 from .._core.members import (
     BASE,
     WAL,
+    check_directories,
     check_size,
     check_wal_size,
     directory_mode,
@@ -32,99 +33,31 @@ from .._core.tarheader import Member
 from .._errors import CommandFailed, Error, InvalidValue
 from .runner import CommandRunner
 from .tarstream import Content, members, tar_files
+from .tree import BLOCK, Tree
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # How much is written between two looks at what is left for the server that still runs.
 _LOOK_BYTES = 8 << 20
-_BLOCK = 4096
+_LOOK_ENTRIES = 100
+_SPARE_INODES = 10_000
 
 
-class Tree:
-    """A directory that is filled: everything in it is new, and nothing leads out of it."""
+class _Guarded(Tree):
+    """A directory on a file system of which a server needs a part."""
 
     def __init__(self, path: str) -> None:
-        self.path = path
-        self._root = os.open(path, _DIRECTORY)
-        self._parent, self._at = self._root, ""
+        super().__init__(path)
         self._unseen = _LOOK_BYTES
-
-    def __enter__(self) -> Tree:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._leave()
-        os.close(self._root)
-
-    def directory(self, path: str, mode: int = 0o700) -> None:
-        """Make a directory."""
-        parent, name = self._opened(path)
-        self._take(_BLOCK)
-        os.mkdir(name, 0o700, dir_fd=parent)
-        if mode != 0o700:
-            os.chmod(name, mode, dir_fd=parent)  # the process has a umask
-
-    def file(self, path: str, mode: int, content: Content) -> None:
-        """Write a file."""
-        parent, name = self._opened(path)
-        self._take(_BLOCK)
-        descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
-        try:
-            for piece in content:
-                self._take(len(piece))
-                written = 0
-                while written < len(piece):
-                    written += os.write(descriptor, piece[written:])
-            if mode != 0o600:
-                os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
-
-    def link(self, path: str, target: str) -> None:
-        """Make a symbolic link to a directory that was made for this restore."""
-        parent, name = self._opened(path)
-        os.symlink(target, name, dir_fd=parent)
-
-    def replace(self, path: str, target: str) -> list[str]:
-        """Put a link in the place of a directory that has nothing but empty directories, whose names are returned."""
-        parent, name = self._opened(path)
-        descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
-        try:
-            names = os.listdir(descriptor)
-            for below in names:
-                os.rmdir(below, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-        os.rmdir(name, dir_fd=parent)
-        self.link(path, target)
-        return names
-
-    def _opened(self, path: str) -> tuple[int, str]:
-        """Open the directory that a path is in; members of one directory follow each other."""
-        at, _slash, name = path.rpartition("/")
-        if at != self._at:
-            self._leave()
-            for part in at.split("/") if at else ():
-                below = os.open(part, _DIRECTORY, dir_fd=self._parent)
-                self._leave()
-                self._parent = below
-            self._at = at
-        return self._parent, name
-
-    def _leave(self) -> None:
-        if self._parent != self._root:
-            os.close(self._parent)
-        self._parent, self._at = self._root, ""
 
     def _take(self, size: int) -> None:
         """Stop before the room that a server on the same file system needs is used up."""
-        self._unseen += size
+        self._unseen += _LOOK_BYTES // _LOOK_ENTRIES if size == BLOCK else size
         if self._unseen < _LOOK_BYTES:
             return
         self._unseen = 0
         found = os.fstatvfs(self._root)
-        if found.f_bavail * found.f_frsize < reserve(found.f_blocks * found.f_frsize):
+        inodes = min(_SPARE_INODES, found.f_files // 20)  # of which some file systems have no number
+        if found.f_bavail * found.f_frsize < reserve(found.f_blocks * found.f_frsize) or found.f_favail < inodes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
 
 
@@ -139,6 +72,7 @@ class Unpacker:
         self._largest = largest_archive(manifest, segment_size)
         self._runner = runner
         self._group = False
+        self._directories = 0
 
     def run(self, staging: str, tablespaces: Mapping[str, str], in_place: Sequence[str], wal: str | None) -> None:
         """Unpack all; ``tablespaces`` maps oid to directory, ``wal`` is one outside (None: inside).
@@ -146,17 +80,17 @@ class Unpacker:
         The directories are there, and have nothing in them but their marks.
         """
         self._check_archives({BASE, WAL, *tablespaces, *in_place})
-        with Tree(staging) as data:
+        with _Guarded(staging) as data:
             self._fill(data, BASE)
             for oid, place in tablespaces.items():
                 self._fill_outside(place, oid)
                 data.link(f"pg_tblspc/{oid}", place)
             for oid in in_place:
                 data.directory(f"pg_tblspc/{oid}", self._mode)
-                with Tree(f"{staging}/pg_tblspc/{oid}") as tree:
+                with _Guarded(f"{staging}/pg_tblspc/{oid}") as tree:
                     self._fill(tree, oid)
             if wal is None:
-                with Tree(f"{staging}/pg_wal") as tree:
+                with _Guarded(f"{staging}/pg_wal") as tree:
                     self._fill(tree, WAL)
             else:
                 self._fill_outside(wal, WAL, data.replace("pg_wal", wal))
@@ -173,7 +107,7 @@ class Unpacker:
 
     def _fill_outside(self, directory: str, archive: str, inside: Sequence[str] = ()) -> None:
         """Fill a directory that was made when staging began, with directories ``inside``, and from an archive."""
-        with Tree(directory) as tree:
+        with _Guarded(directory) as tree:
             for name in inside:
                 tree.directory(name, self._mode)
             self._fill(tree, archive)
@@ -194,6 +128,8 @@ class Unpacker:
     def _write(self, tree: Tree, archive: str, member: Member, place: str, content: Content) -> None:
         try:
             if member.kind == "directory":
+                self._directories += 1
+                check_directories(self._directories, len(self._manifest.files))
                 tree.directory(place, directory_mode(member.mode, self._group))
                 return
             # pg_basebackup writes the WAL, and knows nothing of the server's modes.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .._core.catalog import Backup
@@ -14,7 +14,7 @@ from .._core.fitting import CheckStartable, PutBack, RaiseSettings
 from .._core.kept_files import MAIN, Kept, KeptFile, to_put_back, what_differs
 from .._core.plan import Plan
 from .._core.plan_clone import CheckConfiguration, with_checks
-from .._core.put_back import check_links, check_put_back, named_by, what_comes_back
+from .._core.put_back import check_links, check_put_back, named_by, read_with, what_comes_back
 from .._core.restore_steps import RestoreConfiguration
 from .._host.clone import own_configuration
 from .._host.kept_files import check_places, content_of, places_of, states, texts_of
@@ -50,24 +50,27 @@ def configuration_of(task: Task, directory: DataDirectory, backup: Backup | None
     kept, stored = backup.kept.moved_to(place), task.layout.backup(backup.label)
     there = states(kept.outside)
     files = to_put_back(kept, there, replacing=options["configuration"] == "backup")
+    named: frozenset[str] = frozenset()
     if files:
         named = named_by(backup.kept, texts_of(stored, backup.kept.outside))
-        moved = {backup.kept.moved_path(path, place) for path in named} if place is not None else set()
-        check_put_back(files, kept, named | moved, places_of(files), ours)
+        if place is not None:
+            named |= {backup.kept.moved_path(path, place) for path in named}
+        check_put_back(files, kept, named, places_of(files), ours)
     check_places(files)
     for file in files:
         if file.kind == "file":
             content_of(stored, file)
     told = what_differs(kept, there, files, stored)
-    return Restored(files, (*told, *what_comes_back(files, stored)), _put_back(kept, files, stored))
+    return Restored(files, (*told, *what_comes_back(files, stored)), _put_back(kept, files, stored, named))
 
 
-def _put_back(kept: Kept, files: tuple[KeptFile, ...], stored: str) -> PutBack | None:
+def _put_back(kept: Kept, files: tuple[KeptFile, ...], stored: str, named: Collection[str]) -> PutBack | None:
     main = f"{kept.origin.config_directory}/{MAIN}"
     # Behind a link, relative paths in it would begin elsewhere than for the server.
     if not files or kept.main is None or kept.main.path != main:
         return None
-    return PutBack(stored, kept.outside, tuple(file.path for file in files), main, kept.origin.data_directory)
+    read = read_with(files, kept, named)
+    return PutBack(stored, read, tuple(file.path for file in files), main, kept.origin.data_directory)
 
 
 def with_configuration_rehearsed(

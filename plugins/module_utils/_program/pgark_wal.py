@@ -1177,7 +1177,7 @@ def backup_ends(archive: Archive) -> Iterator[tuple[int, str]]:
         try:
             high, low = str(read_json("backup.json", directory)["stop_lsn"]).split("/")
             yield int(high, 16) * 2**32 + int(low, 16), label
-        except (OSError, KeyError, ValueError, Refused):
+        except (OSError, KeyError, ValueError, RecursionError, Refused):
             pass  # not finished, or damaged: others tell of that
         finally:
             os.close(directory)

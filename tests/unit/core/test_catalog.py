@@ -12,26 +12,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Identity, wal_ranges
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
+    Backup,
+    Identity,
+    SegmentFile,
+    wal_ranges,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile, Origin
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", fullmatch=True)
 identifiers = st.integers(1, (1 << 64) - 1).map(str)
-paths = st.text(st.characters(exclude_characters="/\0", codec="utf-8")).map(lambda name: f"/srv/{name.strip('.')}")
-kept = st.builds(
-    KeptFile,
-    path=paths,
-    kind=st.sampled_from(["file", "link", "directory"]),
-    owner=st.sampled_from(["postgres", "DOMAIN\\\\db admin", "1001"]),
-    group=st.just("ssl-cert"),
-    mode=st.sampled_from(["0640", "0755"]),
-    target=st.none() | paths,
-    stored=st.none() | st.just("config/0003"),
-    sha256=st.none() | st.just("ab" * 32),
+paths = st.text(st.characters(exclude_characters="/\0", codec="utf-8")).map(lambda name: f"/srv/x{name.strip('.')}")
+access = {
+    "path": paths,
+    "owner": st.sampled_from(["postgres", "DOMAIN\\\\db admin", "1001"]),
+    "group": st.just("ssl-cert"),
+    "mode": st.sampled_from(["0640", "0755"]),
+}
+stored = {"stored": st.just("config/0003"), "sha256": st.just("ab" * 32)}
+kept = st.one_of(
+    st.builds(KeptFile, kind=st.just("file"), **access, **stored),
+    st.builds(KeptFile, kind=st.just("link"), **access, target=paths),
+    st.builds(KeptFile, kind=st.just("directory"), **access),
 )
 backups = st.builds(
     Backup,
@@ -220,6 +227,13 @@ def test_a_damaged_description_is_named(missing: str) -> None:
         ({"origin": {"data_directory": "/d", "config_directory": "/c", "port": 0}}, "a whole number from 1 to 65535"),
         ({"configuration": [{"path": "/etc/x"}]}, "another one: an object that has no kind, expected one"),
         ({"configuration": [{**KEPT, "path": "/etc/../x"}]}, "an absolute path without '..'"),
+        ({"configuration": [{**KEPT, "path": "/etc/./x"}]}, "an absolute path without '//', '.' or a slash at its end"),
+        ({"configuration": [{**KEPT, "path": "/etc//x"}]}, "an absolute path without '//', '.' or a slash at its end"),
+        ({"configuration": [{**KEPT, "owner": "\ud800"}]}, "the name or number of a user or group"),
+        ({"configuration": [{**KEPT, "group": "x\udc80"}]}, "the name or number of a user or group"),
+        ({"configuration": [{**KEPT, "stored": None}]}, "a file with where it is stored and its SHA-256"),
+        ({"configuration": [{**KEPT, "sha256": None}]}, "a file with where it is stored and its SHA-256"),
+        ({"configuration": [{**KEPT, "kind": "link"}]}, "a link with its target"),
         ({"configuration": [{**KEPT, "mode": "4755x"}]}, "a mode of four octal digits"),
         ({"configuration": [{**KEPT, "stored": "../../x"}]}, "a file of the backup such as config/0001"),
         ({"start_lsn": "0/3000158"}, "the second shortly behind the first"),
@@ -246,3 +260,17 @@ def test_what_was_changed_since_it_was_written_is_not_believed(change: dict[str,
 def test_a_segment_size_is_one_that_initdb_knows(size: object) -> None:
     with pytest.raises(InvalidValue, match=r"^cluster.json has wal_segment_size .*, expected one of 1048576, "):
         Identity.from_document({**IDENTITY.as_document(), "wal_segment_size": size})
+
+
+@pytest.mark.parametrize(("mtime", "year"), [(1 << 62, 2116), (10**21, 9999), (-(10**21), 1000)])
+def test_a_time_of_a_file_that_nobody_can_name_becomes_the_nearest_one(mtime: int, year: int) -> None:
+    written = SegmentFile("/x", 1, mtime).written
+    assert written.year == year
+    assert len(format_time(written)) == len("2026-11-21T01:15:00.000000Z")
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00.000000Z", "9999-12-31T23:59:59.999999Z"])
+def test_a_description_has_no_times_that_another_zone_could_not_name(moment: str) -> None:
+    document = BACKUP.as_document() | {"start_time": moment}
+    with pytest.raises(InvalidValue, match=r"has start_time .*, expected a time such as"):
+        Backup.from_document(seal(document))

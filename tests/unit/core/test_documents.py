@@ -131,3 +131,12 @@ def test_a_value_is_shown_as_far_as_that_is_of_use() -> None:
 
 def test_null_is_taken_only_where_it_may_be() -> None:
     assert optional(number(1, 2))(None) is None
+
+
+@pytest.mark.parametrize("depth", [30, 900, 950, 990, 100_000])
+def test_what_is_nested_deeply_is_refused_before_anything_goes_through_it(depth: int) -> None:
+    """json.loads() reads what json.dumps() and ascii() cannot get to the end of."""
+    for opening, closing in (("[", "]"), ('{"x":', "}")):
+        content = f'{{"label": {opening * depth}0{closing * depth}}}'
+        with pytest.raises(InvalidValue, match=r"backup\.json is not a JSON document of ours: it is nested too deeply"):
+            parse_document("backup.json", content.encode())

@@ -15,6 +15,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back impo
     check_links,
     check_put_back,
     named_by,
+    read_with,
+    what_comes_back,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
@@ -68,7 +70,7 @@ def test_what_a_server_reads_is_put_back(files: tuple[KeptFile, ...]) -> None:
         ((file(f"{ETC}/pg_ctl.conf"),), "for pg_ctlcluster"),
         (
             (file(ETC, "directory"), file(f"{ETC}/more.d", "link", ETC), file(f"{ETC}/more.d/y.conf")),
-            "is behind the link",
+            "is behind the link or file",
         ),
         ((file(f"{ETC}/x.conf", "link", "/etc/shadow"),), "a link to /etc/shadow, which the backup does not have"),
         ((file("/srv/profile", "link", f"{ETC}/postgresql.conf"),), "not called *.conf"),
@@ -92,6 +94,8 @@ def test_what_would_do_something_else_than_configure_a_server_is_refused(files: 
         ("standby.signal", "/srv/pg", True),
         ("base/1/1259", "/srv/pg", True),
         ("postgresql.conf", "/dev/ptmx", True),
+        ("pg_tblspc/16384/x.conf", "/srv/pg", True),
+        ("pg_wal/x.conf", "/srv/pg", True),
     ],
 )
 def test_links_in_the_data_directory_lead_to_configuration_only(path: str, target: str, refused: bool) -> None:
@@ -101,3 +105,28 @@ def test_links_in_the_data_directory_lead_to_configuration_only(path: str, targe
             check_links(kept, OURS)
     else:
         check_links(kept, OURS)
+
+
+def test_nothing_is_made_behind_a_link_that_was_made_just_before() -> None:
+    through = file(f"{DATA}/ssh.conf", "link", "/srv/pg"), file(f"{DATA}/ssh.conf/keys.conf", "link", "/srv/pg/x.conf")
+    kept = Kept((*through, file("/srv/pg", "directory"), file("/srv/pg/x.conf")), Origin(DATA, DATA, 5432))
+    with pytest.raises(Error, match=f"keys.conf in the data directory, which is behind the link or file {DATA}/ssh"):
+        check_links(kept, OURS)
+
+
+def test_a_rehearsal_has_what_is_put_back_and_what_a_server_reads_beside_it() -> None:
+    main, more = file(f"{ETC}/postgresql.conf"), file(f"{ETC}/more.d/1.conf")
+    link = file("/home/pg", "link", "/srv/pg")
+    kept = Kept((main, more, file("/home/pg/.bashrc"), link, file("/home/pg/x.conf")), Origin(DATA, ETC, 5432))
+    assert read_with((main,), kept, named_by(kept, {main.path: MAIN})) == (main, more)
+
+
+def test_paths_of_a_backup_are_shown_on_one_line() -> None:
+    hostile = file("/srv/x\nHINT: all is well \x1b[2J.sh")
+    with pytest.raises(Error) as refused:
+        check(hostile)
+    assert "names /srv/x\\nHINT: all is well \\x1b[2J.sh, " in refused.value.message
+    assert what_comes_back([hostile], "/stored")[0].isprintable()
+    named = file(f"{DATA}/x\ny.conf", "link", "/nowhere")
+    with pytest.raises(Error, match=r"has a link x\\ny\.conf in the data directory"):
+        check_links(Kept((named,), Origin(DATA, DATA, 5432)), OURS)

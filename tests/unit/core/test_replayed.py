@@ -32,6 +32,11 @@ def test_a_tablespace_that_is_dropped_or_lies_in_the_data_directory_itself_moves
     ("found", "clone", "words"),
     [
         (Found("missing"), False, "which is not there: recovery would stop with an error\nHINT: make the directory"),
+        (
+            Found("free", closed="/srv/fast belongs to root, not to postgres"),
+            False,
+            "root, not to postgres: recovery would",
+        ),
         (Found("inside"), False, "lies inside the data directory that is replaced: recovery would stop"),
         (Found("used"), False, "another cluster's, or that of data kept from before\nHINT: restore on a host"),
         (Found("used"), True, "it is perhaps the source's, or another cluster's\nHINT: restore on a host"),

@@ -305,3 +305,9 @@ def test_a_malformed_position_is_refused_with_the_form_to_use(text: str) -> None
         InvalidValue, match=r"target_lsn '.*' is not an LSN; expected two hexadecimal numbers such as 0/3000028"
     ):
         Target.parse(options(target_lsn=text))
+
+
+def test_a_year_of_few_digits_is_written_with_four() -> None:
+    moment = datetime(1, 1, 1, tzinfo=UTC)
+    assert format_time(moment) == "0001-01-01T00:00:00.000000Z"
+    assert parse_time(format_time(moment)) == moment

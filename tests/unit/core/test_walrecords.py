@@ -4,13 +4,15 @@
 """What pg_waldump prints is read as it is: lines of PostgreSQL 17 and 18, and forms that only look like them."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import (
+    EARLIEST,
+    LATEST,
     Begun,
     Checkpoint,
     Ended,
@@ -219,3 +221,18 @@ def test_a_number_is_before_those_that_are_given_next(xid: int, distance: int) -
     assert is_before(xid, later)
     assert not is_before(later, xid)
     assert not is_before(xid, xid)
+
+
+@pytest.mark.parametrize(
+    ("year", "time"), [("20000", LATEST), ("294276", LATEST), ("1", EARLIEST), ("-4712", EARLIEST)]
+)
+def test_a_moment_that_no_datetime_can_hold_is_the_latest_or_the_earliest_one(year: str, time: str) -> None:
+    [ended] = parse_records(
+        "rmgr: Transaction len (rec/tot):     34/    34, tx:        739, lsn: 0/016DC948, prev 0/016DC908, "
+        f"desc: COMMIT {year}-01-01 09:12:19.887702 UTC\n"
+    )
+    assert isinstance(ended, Ended)
+    assert ended.time == time
+    assert EARLIEST < "2026-11-21 09:12:19.887702" < LATEST
+    for zone in (timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))):
+        assert moment_of(ended.time).astimezone(zone).year in (1000, 999, 9999)

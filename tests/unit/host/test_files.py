@@ -7,10 +7,12 @@ import errno
 import fcntl
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -339,3 +341,73 @@ def test_a_file_that_finds_no_room_is_named_and_leaves_nothing(tmp_path: Path, m
         assert found.value.filename == f"{tmp_path}/document"
     assert os.listdir(tmp_path) == ["document"]
     assert (tmp_path / "document").read_text() == "old"
+
+
+def nested(top: Path, depth: int, name: str = "deep") -> None:
+    """Make directories in each other, with a file in each; a path to the last of them may be too long."""
+    top.mkdir()
+    at = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for _count in range(depth):
+        os.close(os.open("f", os.O_WRONLY | os.O_CREAT, dir_fd=at))
+        os.mkdir(name, dir_fd=at)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+
+
+def test_a_tree_is_removed_however_deep_it_is(tmp_path: Path) -> None:
+    nested(tmp_path / "left", 1100)
+    (tmp_path / "left/link").symlink_to(tmp_path)
+    (tmp_path / "left/fifo").touch()
+    (tmp_path / "stays").touch()
+    assert files.tree_size(str(tmp_path / "left")) >= 0
+    files.remove_tree(str(tmp_path / "left"))
+    assert os.listdir(tmp_path) == ["stays"]
+
+
+def test_a_removal_does_not_follow_a_directory_that_is_moved_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "left/a/b").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/precious").touch()
+    real = os.open
+
+    def moving(path: str, *arguments: Any, **options: Any) -> int:
+        descriptor = real(path, *arguments, **options)
+        if path == "b":
+            (tmp_path / "left/a/b").rename(tmp_path / "elsewhere/b")
+        return descriptor
+
+    monkeypatch.setattr(os, "open", moving)
+    with pytest.raises(Error, match="was moved away"):
+        files.remove_tree(str(tmp_path / "left"))
+    assert (tmp_path / "elsewhere/precious").exists()
+
+
+def test_a_deep_tree_is_made_durable(tmp_path: Path) -> None:
+    nested(tmp_path / "x", 1100, name="d")
+    files.sync_tree(str(tmp_path / "x"))
+    files.remove_tree(str(tmp_path / "x"))  # pytest could not
+
+
+@pytest.mark.parametrize("reading", [False, True])
+@pytest.mark.parametrize("kind", ["fifo", "link", "dangling", "directory", "socket"])
+def test_what_is_in_the_place_of_a_lock_and_no_file_is_refused_in_one_way(
+    tmp_path: Path, kind: str, reading: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # the path of a socket may not be long
+    lock = tmp_path / "lock"
+    with socket.socket(socket.AF_UNIX) as bound:
+        if kind == "fifo":
+            os.mkfifo(lock)
+        elif kind == "directory":
+            lock.mkdir()
+        elif kind == "socket":
+            bound.bind("lock")
+        else:
+            lock.symlink_to("/dev/null" if kind == "link" else "nowhere")
+        refused = pytest.raises(Error, match=f"^{lock} is in the way: it is no regular file")
+        with refused, files.locked(str(lock), "a test", reading):
+            pass

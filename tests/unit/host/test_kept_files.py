@@ -191,3 +191,24 @@ def test_a_clone_gets_copies_in_the_place_of_links(tmp_path: Path, kept: tuple[K
     kept_files.place_links(PlaceLinks(f"{tmp_path}/staging", f"{tmp_path}/backup", {"a": "/etc/a"}, {"b": file}))
     assert os.readlink(tmp_path / "staging/a") == "/etc/a"
     assert (tmp_path / "staging/b").read_text() == "work_mem = 4MB\n"
+
+
+def test_nothing_is_made_in_a_staging_through_a_link(tmp_path: Path, kept: tuple[KeptFile, ...]) -> None:
+    [file] = [file for file in kept if file.path.endswith("x.conf")]
+    staging, elsewhere = tmp_path / "staging", tmp_path / "elsewhere"
+    fill(staging, {"real/y.conf": "", "plain": ""})
+    elsewhere.mkdir()
+    (staging / "pg_tblspc").mkdir()
+    (staging / "pg_tblspc/16384").symlink_to(elsewhere)
+    backup = f"{tmp_path}/backup"
+    for path in ("made/keys", "pg_tblspc/16384/x.conf", "plain/x.conf", "nowhere/x.conf"):
+        for step in (
+            PlaceLinks(str(staging), backup, {"made": str(elsewhere), path: "/etc/a"}),
+            PlaceLinks(str(staging), backup, {}, {path: file}),
+        ):
+            with pytest.raises(Error, match=f"has a link {path} in the data directory, which is in no directory there"):
+                kept_files.place_links(step)
+    assert not list(elsewhere.iterdir())
+    kept_files.place_links(PlaceLinks(str(staging), backup, {"real/x.conf": "/etc/a", "real/y.conf": "/etc/b"}))
+    assert os.readlink(staging / "real/x.conf") == "/etc/a"
+    assert not (staging / "real/y.conf").is_symlink()

@@ -68,6 +68,50 @@ def test_nothing_is_written_through_a_link(put_back: PutBack, tmp_path: Path) ->
     assert not list(elsewhere.iterdir())
 
 
+def test_relative_links_lead_to_what_is_laid_out(put_back: PutBack, tmp_path: Path) -> None:
+    stored = next(file for file in put_back.files if file.path.endswith("x.conf"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    base = ("link", "postgres", "postgres", "0777")
+    hostile = (
+        KeptFile("/way", *base, target="../" * 40 + str(elsewhere)[1:]),
+        KeptFile("/way/.bashrc", *base, target="/etc/passwd"),
+        KeptFile("/near.conf", *base, target="./dir/../dir/x.conf"),
+        replace(stored, path="/dir/x.conf"),
+    )
+    chosen = tuple(file.path for file in hostile)
+    with laid_out(replace(put_back, files=hostile, chosen=chosen), str(tmp_path)) as root:
+        assert (Path(root) / "near.conf").readlink() == Path(root) / "dir/x.conf"
+        assert (Path(root) / "near.conf").read_text() == "port = 2\n"
+    assert not list(elsewhere.iterdir())
+
+
+def test_of_what_is_not_put_back_this_host_says_what_it_is(put_back: PutBack, tmp_path: Path) -> None:
+    """A path at which there is something is not put back, so nobody has looked at what the backup says of it."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    fill(home, {".bashrc": "honest"})
+    elsewhere.mkdir()
+    base = ("link", "postgres", "postgres", "0777")
+    hostile = (
+        KeptFile(str(home), *base, target="../" * 40 + str(elsewhere)[1:]),
+        KeptFile(f"{home}/.bashrc", *base, target="/etc/passwd"),
+        KeptFile(f"{home}/nothing", *base, target="/etc/passwd"),
+    )
+    with laid_out(replace(put_back, files=hostile, chosen=()), str(tmp_path)) as root:
+        below = Path(root + str(home))
+        assert not below.is_symlink()
+        assert [(path.name, path.is_symlink()) for path in below.iterdir()] == [(".bashrc", False)]
+    assert not list(elsewhere.iterdir())
+
+
+def test_what_lies_behind_a_file_is_refused(put_back: PutBack, tmp_path: Path) -> None:
+    stored = next(file for file in put_back.files if file.path.endswith("x.conf"))
+    both = replace(put_back, files=(replace(stored, path="/a"), replace(stored, path="/a/b.conf")))
+    refused = pytest.raises(Error, match="names /a as a file, and something behind it")
+    with refused, laid_out(replace(both, chosen=("/a", "/a/b.conf")), str(tmp_path)):
+        pass
+
+
 def test_what_cannot_be_read_is_told_by_the_place_where_it_will_be(put_back: PutBack, tmp_path: Path) -> None:
     class Failing(CommandRunner):
         def run(self, argv: list[str], **_options: object) -> Result:

@@ -55,6 +55,17 @@ def test_what_would_make_the_rename_fail_is_found_before_anything_is_stopped(
     assert "cannot be written by" in str(look(space, space.with_name("data.before")).fixed)
 
 
+def test_a_directory_of_somebody_else_is_told_though_nothing_is_in_it(
+    space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = space.with_name("free")
+    free.mkdir()
+    assert look(free, space.with_name("data.before")) == Found("free")
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    for path in (free, space):
+        assert str(look(path, space.with_name("data.before")).closed).startswith(f"{path} belongs to ")
+
+
 def test_the_data_leads_to_where_its_tablespace_went_and_other_versions_stay(space: Path) -> None:
     previous, to = space.with_name("data.before"), space / "pgark-1"
     for _turn in range(2):

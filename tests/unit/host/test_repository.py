@@ -279,6 +279,17 @@ def test_one_bad_description_is_named_and_the_other_backups_are_there(layout: La
     assert "monday" in found.taken_labels
 
 
+def test_words_of_a_repository_are_shown_on_one_line(layout: Layout) -> None:
+    for name in ("a\nHINT: all is well \x1b[2J", "b\n.partial"):
+        os.mkdir(f"{layout.backups}/{name}", 0o750)
+    replaced_in = f"{layout.backups}/a\nHINT: all is well \x1b[2J/backup.json"
+    Path(replaced_in).write_text("[]")
+    found = repository.read_catalog(layout)
+    assert [*found.broken] == ["a\\nHINT: all is well \\x1b[2J"]
+    assert [*found.incomplete] == ["b\\n.partial"]
+    assert all(why.isprintable() for why in found.broken.values())
+
+
 @pytest.mark.parametrize("place", ["marker", "identity"])
 @pytest.mark.parametrize("kind", EVIL)
 def test_a_repository_that_cannot_be_believed_is_refused(layout: Layout, kind: str, place: str) -> None:

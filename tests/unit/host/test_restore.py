@@ -19,12 +19,19 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     Reservation,
     RestoreRecord,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
+from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import (
+    described_manifest,
+    read_manifest,
+    trusted_manifest,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
+from tests.unit.core.examples import BACKUP
 from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, full, killed_at
 from tests.unit.host.synthetic import FILES, SyntheticBackup, contents, fill
 
@@ -171,7 +178,7 @@ def staging(tmp_path: Path) -> str:
 def test_staging_is_verified_with_postgresqls_own_tool(stored: SyntheticBackup, staging: str) -> None:
     stored.archives["base"]["pgark.before-x/PG_VERSION"] = b"of an earlier restore"
     stored.write_manifest()
-    digest = restore.read_manifest(str(stored.directory))[1]
+    digest = read_manifest(str(stored.directory))[1]
     ignored = [word for path in (CONTROL, HELD_CONTROL, RECORD, "pgark.before-x") for word in ("--ignore", path)]
     options = ["--exit-on-error", "--quiet", "--manifest-path", f"{stored.directory}/backup_manifest"]
     argv = ["/bin17/pg_verifybackup", *options, *ignored, staging]
@@ -184,15 +191,31 @@ def test_staging_is_verified_with_postgresqls_own_tool(stored: SyntheticBackup, 
 
 
 def test_a_manifest_that_was_edited_is_not_believed(stored: SyntheticBackup, staging: str) -> None:
-    digest = restore.read_manifest(str(stored.directory))[1]
+    digest = read_manifest(str(stored.directory))[1]
     stored.archives["base"]["PG_VERSION"] = b"18\n"
     stored.write_manifest()
     with pytest.raises(Error, match=r"backup_manifest was changed: its SHA-256 is .*, backup.json says"):
         restore.verify(staging, str(stored.directory), digest, "/bin17", FakeRunner())
 
 
+@pytest.mark.parametrize("read", [trusted_manifest, lambda path, _digest: described_manifest(path, BACKUP)])
+def test_what_is_not_the_expected_manifest_is_not_parsed(
+    stored: SyntheticBackup, read: Callable[[str, str], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A megabyte of JSON takes a second of a processor, and many times its size of memory."""
+    parsed: list[bytes] = []
+    monkeypatch.setattr(Manifest, "parse", parsed.append)
+    with pytest.raises(Error, match=r"backup_manifest was changed: its SHA-256 is .*, backup.json says"):
+        read(str(stored.directory), "ab" * 32)
+    with (stored.directory / "backup_manifest").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Error, match=r"backup_manifest has more than \d+ bytes, expected a smaller file\nHINT: "):
+        read(str(stored.directory), "ab" * 32)
+    assert not parsed
+
+
 def test_a_control_file_that_differs_is_refused(stored: SyntheticBackup, staging: str) -> None:
-    digest = restore.read_manifest(str(stored.directory))[1]
+    digest = read_manifest(str(stored.directory))[1]
     (Path(staging) / HELD_CONTROL).write_bytes(b"CONTROL" * 100)
     with pytest.raises(Error, match=r"global/pg_control of the backup differs from its manifest\nHINT: "):
         restore.verify(staging, str(stored.directory), digest, "/bin17", FakeRunner())

@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, unpack
+from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from tests.unit.host.fakes import Killed, changes_of, killed_at
@@ -65,7 +67,7 @@ class Subject:
 
     def run(self, outside: bool = True, in_place: tuple[str, ...] = ()) -> None:
         """Unpack; WAL and tablespace go outside, or the WAL stays inside."""
-        digest = restore.read_manifest(str(self.stored.directory))[1]
+        digest = read_manifest(str(self.stored.directory))[1]
         step = UnpackBackup(
             backup=str(self.stored.directory),
             path=str(self.staging),
@@ -344,6 +346,32 @@ def test_room_is_left_for_the_server(subject: Subject, monkeypatch: pytest.Monke
     monkeypatch.setattr(unpack, "reserve", lambda total: total + 1)
     said = subject.refused()
     assert f"the file system of {subject.staging} is full, or nearly so" in said
+
+
+def test_inodes_are_left_for_the_server(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.fstatvfs
+
+    def full(descriptor: int) -> SimpleNamespace:
+        found = real(descriptor)
+        names = ("f_bavail", "f_blocks", "f_frsize")
+        return SimpleNamespace(f_files=100_000, f_favail=4_999, **{name: getattr(found, name) for name in names})
+
+    monkeypatch.setattr(os, "fstatvfs", full)
+    assert f"the file system of {subject.staging} is full, or nearly so" in subject.refused()
+
+
+@pytest.mark.parametrize("archive", ["base", "16384"])
+def test_directories_without_number_are_refused_before_they_take_all_inodes(subject: Subject, archive: str) -> None:
+    top = "" if archive == "base" else next(iter(TABLESPACE)).split("/")[0] + "/"
+
+    def add_many(opened: tarfile.TarFile) -> None:
+        for number in range(2000):
+            add(opened, f"{top}d{number}", tarfile.DIRTYPE, 0o700)
+
+    subject.edit(archive, add_many)
+    assert "directories, for the" in subject.refused()
+    made = sum(path.is_dir() for tree in (subject.staging, subject.place) for path in tree.rglob("*"))
+    assert made < 1100
 
 
 def test_unpacking_that_is_killed_can_be_repeated(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
