@@ -81,7 +81,8 @@ def test_a_tablespace_that_was_made_since_goes_aside_with_its_data(written: Reco
     cluster.sql("CREATE TABLE in_fast TABLESPACE fast AS SELECT generate_series(1, 1000) AS n")
     written.switch()
     put(written, **LATEST)
-    cluster.sql("DELETE FROM in_fast WHERE n > 10", "VACUUM in_fast", "CHECKPOINT")
+    for statement in ("DELETE FROM in_fast WHERE n > 10", "VACUUM in_fast", "CHECKPOINT"):
+        cluster.sql(statement)
     written.run("postgres_server", state="stopped")
     written.run("pitr_restore", state="rolled_back")
     written.run("postgres_server", state="started")
@@ -100,11 +101,12 @@ def test_what_has_come_in_the_place_of_data_that_was_set_aside_is_not_taken_for_
         assert run_and_kill(written.modules, "pitr_restore", 1, **options) is None, kills
     [aside] = data.parent.glob(f"{data.name}.before-*/")
     written.sandbox.run(["cp", "-a", aside, data])
-    before = tree(written.cluster.home)
+    places = (data, aside, data.with_name(f"{data.name}.restore"))
+    before = [tree(place) for place in places]
     for state in ("staged", "restored"):
         said = written.fail("pitr_restore", state=state, program=written.program, **LATEST)
         assert "it had set the data aside, and something has come in its place since" in said
-    assert tree(written.cluster.home) == before
+    assert [tree(place) for place in places] == before
     shutil.rmtree(data)
     put(written, **LATEST)
     assert written.cluster.value(COUNT) == 100
