@@ -100,7 +100,7 @@ def run(subject: Recoverable, playbooks: Playbooks, path: Path, *arguments: str,
     return playbooks.run(path, playbooks.inventory(subject.cluster), *arguments, expected=expected)
 
 
-@pytest.mark.parametrize(("pipelining", "seconds", "least"), [(True, 11, 2), (False, 6, 1)])
+@pytest.mark.parametrize(("pipelining", "seconds", "least"), [(True, 20, 2), (False, 12, 1)])
 def test_staging_is_told_while_it_goes_on(
     recoverable: Recoverable, playbooks: Playbooks, pipelining: bool, seconds: float, least: int
 ) -> None:
