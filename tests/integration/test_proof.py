@@ -67,7 +67,9 @@ def test_what_another_server_has_archived_under_the_name_proves_nothing(recovera
     forced = {"target": "latest", "force": True, **program}
     recoverable.run("pitr_restore", state="staged", **forced)
     recoverable.run("postgres_server", state="stopped")
-    assert words in recoverable.fail("pitr_restore", state="restored", target="latest", **program)
+    # The newest segment that both have is named: the server has ended in another one.
+    same = words.partition(" ")[2]
+    assert same in recoverable.fail("pitr_restore", state="restored", target="latest", **program)
     recoverable.run("pitr_restore", state="restored", **forced)
     recoverable.run("postgres_server", state="started")
     recoverable.wait_for_target()
