@@ -51,7 +51,7 @@ Server.reload = lambda server: count()
 """,
     # No more than so many bytes of what is unpacked are written, and then the module is killed.
     "byte": """
-from ansible_collections.pgark.postgres.plugins.module_utils._host import unpack
+from ansible_collections.pgark.postgres.plugins.module_utils._host import tree
 class Counting:
     def __getattr__(self, name):
         return getattr(os, name)
@@ -59,7 +59,7 @@ class Counting:
         done = os.write(descriptor, content[:left])
         count(done)
         return done
-unpack.os = Counting()
+tree.os = Counting()
 """,
 }
 
