@@ -22,6 +22,10 @@ description:
   - Each state can be run again after it was interrupted. A restore that is in place already (same target, backup and
     cluster) changes nothing, whatever was written since. Once data has been moved, only the same restore or
     V(rolled_back) goes on.
+  - What is staged already is held against what would be staged now. Where it is the same, nothing is done, and it is
+    staged again where the timeline, the settings or the directories of tablespaces differ, with C(target=immediate) also
+    where there is a newer backup. V(restored) looks once more which tablespaces the WAL creates, and refuses what was
+    staged for a timeline on which the target is not reached any more.
   - A data directory has one owner at a time. While a run changes it, all others are refused, whichever repository they
     use; while data is moved, PostgreSQL refuses to start there, because C(postmaster.pid) names this process.
   - When the server is started afterwards it recovers to the target and pauses there. See M(pgark.postgres.recovery).
@@ -173,6 +177,8 @@ options:
         replaced is kept as the previous directory all the same.
       - Discard what another run has staged completely, for another target or from another repository. Once that has
         begun to exchange the data, it is not discarded in any case.
+      - Stage again with what is left of the WAL where some of it has gone since the staging, and put in place what was
+        staged for an earlier timeline.
       - With O(state=rolled_back), put back what is only left of a data directory.
     type: bool
     default: false
@@ -534,6 +540,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
     check_no_less,
+    check_timeline,
     left_to_do,
     plan_staging,
     plan_switch,
@@ -794,6 +801,8 @@ def made_since(
         choice = survey(task, catalog, directory, request, datetime.now(timezone.utc))
     except Unreachable:
         return None
+    if not task.options["force"]:
+        check_timeline(staged, choice)
     if (choice.backup.label, choice.timeline) != (staged.backup, staged.timeline):
         return None
     stamp = staged.previous_directory.rpartition(".before-")[2]

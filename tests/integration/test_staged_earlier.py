@@ -12,6 +12,7 @@ import pytest
 from tests.support.killing import run_and_kill
 from tests.support.recoverable import Recoverable
 from tests.support.snapshots import tree
+from tests.support.waiting import wait_until
 
 COUNT = "SELECT count(*) FROM ledger"
 LATEST = {"target": "latest"}
@@ -48,6 +49,28 @@ def test_other_options_are_staged_again_and_the_same_ones_are_not(written: Recov
     assert stage(written, **LATEST, settings={"work_mem": "64MB"})
     put(written, **LATEST, settings={"work_mem": "64MB"})
     assert written.cluster.value("SHOW work_mem") == "64MB"
+    assert written.cluster.value(COUNT) == 101
+
+
+def test_a_timeline_that_was_begun_since_is_not_left_out(written: Recoverable) -> None:
+    """A failover, and back: the cluster goes on with what it has, on a timeline of its own."""
+    cluster, data = written.cluster, written.cluster.data_directory
+    assert stage(written, **LATEST)
+    cluster.stop()
+    automatic = data / "postgresql.auto.conf"
+    before = automatic.read_text(encoding="utf-8")
+    automatic.write_text(f"{before}restore_command = 'false'\n", encoding="utf-8")
+    written.sandbox.run(["touch", data / "recovery.signal"])
+    cluster.start()
+    wait_until(lambda: not cluster.value("SELECT pg_is_in_recovery()"), message="the end of recovery")
+    automatic.write_text(before, encoding="utf-8")
+    cluster.sql("INSERT INTO ledger VALUES (101)")
+    written.switch()
+    written.run("postgres_server", state="stopped")
+    said = written.fail("pitr_restore", state="restored", program=written.program, **LATEST)
+    assert "on timeline 1; by now the target is reached on timeline 2" in said
+    assert stage(written, **LATEST)
+    put(written, **LATEST)
     assert written.cluster.value(COUNT) == 101
 
 

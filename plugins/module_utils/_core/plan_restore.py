@@ -200,6 +200,16 @@ def check_no_less(directory: DataDirectory, request: RestoreRequest, choice: Cho
         )
 
 
+def check_timeline(staged: RestoreRecord, choice: Choice) -> None:
+    """Refuse to put in place what was staged for a timeline that the target is not reached on any more."""
+    if staged.timeline != choice.timeline:
+        raise Error(
+            f"what is staged is backup {staged.backup} on timeline {staged.timeline}; by now the target is reached on "
+            f"timeline {choice.timeline}, so what was committed there would be missing",
+            "run pitr_restore with state: staged again; to have what is staged all the same, use force: true",
+        )
+
+
 def place_links(backup: Backup, stored: str, staging: str, clone: bool) -> tuple[Step, ...]:
     """Plan the links that the base backup lacks; that of ``postgresql.auto.conf`` waits for the end of recovery."""
     links = {path: target for path, target in backup.kept.links.items() if path != AUTOMATIC}
