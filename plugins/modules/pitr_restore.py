@@ -23,9 +23,9 @@ description:
     cluster) changes nothing, whatever was written since. Once data has been moved, only the same restore or
     V(rolled_back) goes on.
   - What is staged already is held against what would be staged now. Where it is the same, nothing is done, and it is
-    staged again where the timeline, the settings or the directories of tablespaces differ, with C(target=immediate) also
-    where there is a newer backup. V(restored) looks once more which tablespaces the WAL creates, and refuses what was
-    staged for a timeline on which the target is not reached any more.
+    staged again where the timeline, the settings or the directories of tablespaces differ; with C(target=immediate)
+    also where there is a newer backup. V(restored) looks once more which tablespaces the WAL creates, and refuses what
+    was staged for a timeline on which the target is not reached any more.
   - A data directory has one owner at a time. While a run changes it, all others are refused, whichever repository they
     use; while data is moved, PostgreSQL refuses to start there, because C(postmaster.pid) names this process.
   - When the server is started afterwards it recovers to the target and pauses there. See M(pgark.postgres.recovery).
