@@ -236,13 +236,21 @@ def empty_directory(directory: int) -> None:
 
 
 def _unlink_files(directory: int) -> str | None:
-    """Remove entries of a directory up to the first one that is a directory, and name that."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                return entry.name
-            os.unlink(entry.name, dir_fd=directory)
-    return None
+    """Remove entries of a directory up to the first one that is a directory, and name that.
+
+    What is removed while a directory is read may hide others from it (``readdir`` leaves that open), so the end is
+    where nothing is found.
+    """
+    while True:
+        found = False
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    return entry.name
+                os.unlink(entry.name, dir_fd=directory)
+                found = True
+        if not found:
+            return None
 
 
 def _exchanged(old: int, new: int) -> int:

@@ -11,6 +11,8 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -364,6 +366,23 @@ def test_a_tree_is_removed_however_deep_it_is(tmp_path: Path) -> None:
     assert files.tree_size(str(tmp_path / "left")) >= 0
     files.remove_tree(str(tmp_path / "left"))
     assert os.listdir(tmp_path) == ["stays"]
+
+
+def test_a_removal_ends_where_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some file systems leave entries out of a directory that is read while others in it are removed."""
+    (tmp_path / "left").mkdir()
+    for number in range(9):
+        (tmp_path / "left" / str(number)).touch()
+    real = os.scandir
+
+    @contextmanager
+    def every_other(directory: int) -> Iterator[Any]:
+        with real(directory) as entries:
+            yield list(entries)[::2]
+
+    monkeypatch.setattr(os, "scandir", every_other)
+    files.remove_tree(str(tmp_path / "left"))
+    assert not (tmp_path / "left").exists()
 
 
 def test_a_removal_does_not_follow_a_directory_that_is_moved_meanwhile(
