@@ -132,13 +132,12 @@ steps:
 import uuid
 from dataclasses import asdict
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout, parse_mode
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files, apply_repository, repository
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     observe_identity,
@@ -171,7 +170,7 @@ def perform(task: Task) -> Result:
     identity = identity_of(task, found.identity)
     access = (user, options["group"], parse_mode(options["mode"]))
     plan = plan_repository(layout, found, identity, access, new_id, options["retire"])
-    task.apply(plan, Host(task.runner), STEPS)
+    task.apply(plan, None, STEPS)
     return planned(plan, path=layout.repository, id=new_id, identity=asdict(identity), warnings=warnings)
 
 

@@ -227,9 +227,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
     satisfying,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import choose_compression
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import parse_age
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS
+from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_age
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS, BackupContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
     archiving_problems,
     check_out_of_recovery,
@@ -264,17 +263,11 @@ def perform(task: Task) -> Result:
         left, due = leftovers(layout), satisfying(catalog, request, now) is None
         if due:
             check_out_of_recovery(server, task.data_directory, "archives nothing")
-        host = Host(
-            task.runner,
-            bin_directory=task.bin_directory(),
-            connection=server.where,
-            opened=server,
-            layout=layout,
-            identity=catalog.identity,
-            data_directory=task.data_directory,
+        context = BackupContext(
+            task.runner, task.bin_directory(), server, layout, catalog.identity, task.data_directory
         )
         if due:  # at once: archiving may not work because there is no room, which they take
-            task.apply(plan_removal(left), host, STEPS)
+            task.apply(plan_removal(left), context, STEPS)
         problems = archiving_problems(server, layout, task.runner)
         plan = plan_backup(layout, catalog, request, problems, left, now, task.options["timeout"])
         if plan.changed:
@@ -282,7 +275,7 @@ def perform(task: Task) -> Result:
             wanted = expected(server.size(), catalog.backups, request.compression)
             check_backup_room(layout.backups, room_without(layout.backups, left), wanted)
         with quoting_log(task.data_directory, task.options["log_file"]):
-            task.apply(plan, host, STEPS)
+            task.apply(plan, context, STEPS)
         if plan.changed and not task.check_mode:
             catalog, request = read_catalog(layout), replace(request, label=plan.after["backups"][-1])
         backup = satisfying(catalog, request, now)

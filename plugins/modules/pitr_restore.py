@@ -516,7 +516,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog, Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
@@ -526,6 +526,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     check_exchangeable,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.managers import Signs, check_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
@@ -567,7 +568,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import (
     apply_staging,
     apply_switch,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.clone import own_configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
@@ -580,6 +580,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership imp
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
     COMMON,
@@ -640,13 +641,12 @@ def perform(task: Task) -> Result:
         # What a manager left came along with the backup, where the restore is in place.
         check_unmanaged(signs, "replaced", options["manager_stopped"] or not wanted.changed)
         plan = with_program(task, wanted)
-        where = {"bin_directory": bin_directory, "wal_program": options["program"]}
-        host = Host(task.runner, layout=task.layout, further=tuple(task.layouts[1:]), **where)
-        task.apply(plan, host, STEPS)
+        context = RestoreContext(task.runner, bin_directory, options["program"], tuple(task.layouts))
+        task.apply(plan, context, STEPS)
         after = observe_directory(task.data_directory, bin_directory, task.runner)
     said = {**outlook(choice, catalog), **told(found, request.to_do)}
     new = directory.used == ()
-    return {**result(plan, request, after, new), **said, "warnings": [*said["warnings"], *warnings, *host.notes]}
+    return {**result(plan, request, after, new), **said, "warnings": [*said["warnings"], *warnings, *context.notes]}
 
 
 def check_before(task: Task) -> Signs:
@@ -729,7 +729,9 @@ def plan_staged(
         plan = plan_staging(directory, choice, request, layout, how, parts, stamp, aside)
     except NoRoom:
         if directory.staged is not None and not directory.staged.complete:  # of no use to anybody, and in the way
-            task.apply(Plan((RemoveStaging(directory.staging, directory.staged.places),)), Host(task.runner), STEPS)
+            task.apply(
+                Plan((RemoveStaging(directory.staging, directory.staged.places),)), RestoreContext(task.runner), STEPS
+            )
         raise
     if not plan.changed:
         return plan, choice, ()

@@ -101,7 +101,6 @@ steps:
 """
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import RemoveKept, plan_removal
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_kept_data import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.kept_data import missing, observe_kept
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
@@ -116,7 +115,7 @@ def perform(task: Task) -> Result:
         check_no_rollback_at(task.data_directory)
         items, users = observe_kept(task.data_directory, options["search"])
         plan = plan_removal(items, options["paths"], missing(options["paths"]), users)
-        task.apply(plan, Host(task.runner), STEPS)
+        task.apply(plan, None, STEPS)
     removed = [step.item for step in plan.steps if isinstance(step, RemoveKept)]
     return planned(
         plan,

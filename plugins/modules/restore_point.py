@@ -99,7 +99,7 @@ time:
   sample: "2026-11-21T01:15:00.123456Z"
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
+from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
     check_out_of_recovery,

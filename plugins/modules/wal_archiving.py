@@ -304,7 +304,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_files, apply_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
@@ -350,13 +350,13 @@ def perform(task: Task) -> Result:
         before, after_it = plans_around(task, server, current.settings, found, place, kept, others)
         alteration = before.then(plan_archiving(found)).then(after_it)
         given_up = waiting_files(server.data_directory) if gives_up(task, current.settings, found) else []
-        host, program = Host(task.runner, opened=server), wal_program(task)
-        task.apply(installation, host, STEPS)
+        context, program = ArchivingContext(server), wal_program(task)
+        task.apply(installation, context, STEPS)
         if program is not None:
             program.check(compression)
         if found or due:
             check_settings_unmanaged(signs_of_manager(task.data_directory), values_after(found))
-        task.apply(alteration, host, STEPS)
+        task.apply(alteration, context, STEPS)
         after = current if task.check_mode else settle(server, wanted, reloaded=bool(found))
         restart = restart_reasons(after.settings, wanted)
         warnings += check_restart(task, server) if restart else []

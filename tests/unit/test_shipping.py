@@ -17,8 +17,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import MakeDirectory, Plan, Step
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply as kernel
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, StepTable
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import StepTable
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
 from tests.gates.layers import COLLECTION
 from tests.gates.setup import ROOT
@@ -129,7 +128,7 @@ def test_a_plan_with_an_unknown_step_is_refused_before_anything_is_done(tmp_path
 
     plan = Plan((MakeDirectory(f"{tmp_path}/made", 0o700), Unheard()))
     with pytest.raises(TypeError, match="no function carries out Unheard"):
-        Task({}, check_mode).apply(plan, Host(CommandRunner()), apply_files.STEPS)
+        Task({}, check_mode).apply(plan, None, apply_files.STEPS)
     with pytest.raises(TypeError, match="no function carries out Unheard"):
-        kernel.apply(plan, Host(CommandRunner()), apply_files.STEPS)
+        kernel.apply(plan, None, apply_files.STEPS)
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,8 @@ from typing import Any
 from .._errors import Error, InvalidValue
 from .fleet_report import asked_target
 from .new_timeline import CHOICES
-from .target import TARGETS, Target, parse_age, parse_timeline
+from .target import TARGETS, Target, parse_timeline
+from .times import parse_age
 
 Reader = Callable[[str, Any], Any]
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 from .._errors import Error
 from .catalog import Backup
-from .data_directory import Room
 from .progress import size_text
-from .room import reserve
+from .space import FreeSpace, reserve
 
 # What a database is compressed to where nothing is known yet; what is too little is noticed while the backup is taken.
 _USUAL_PART = 4
@@ -39,7 +38,7 @@ def expected(cluster_size: int, backups: Sequence[Backup], compression: str) -> 
     return Expected(cluster_size // _USUAL_PART, f"{size}, and {compression} may bring it to a quarter")
 
 
-def check_backup_room(directory: str, room: Room, wanted: Expected) -> None:
+def check_backup_room(directory: str, room: FreeSpace, wanted: Expected) -> None:
     """Refuse a backup that would fill the file system."""
     kept = reserve(room.total)
     if wanted.size + kept > room.free:
@@ -50,7 +49,7 @@ def check_backup_room(directory: str, room: Room, wanted: Expected) -> None:
         )
 
 
-def check_still_fits(directory: str, room: Room) -> None:
+def check_still_fits(directory: str, room: FreeSpace) -> None:
     """Stop a backup that takes more than was guessed; half of what is kept is for the WAL that arrives meanwhile."""
     if room.free < reserve(room.total) // 2:
         raise Error(

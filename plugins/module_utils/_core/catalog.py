@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -14,53 +15,12 @@ from typing import Any, NamedTuple
 
 from .._errors import InvalidValue
 from . import documents
+from .cluster_document import IDENTIFIER, VERSION, check_format
+from .identity import Identity
 from .kept_files import ORIGIN, Kept, KeptFile, Origin, kept_file
 from .layout import FORMAT, NAME, SUFFIXES
-from .members import in_place
-from .target import format_time
-from .wal import SEGMENT_SIZES, Lsn, SegmentName, TimelinePath, is_span
-
-IDENTIFIER = documents.matching(r"[1-9]\d{0,19}", "a system identifier in quotes")
-VERSION = documents.number(100_000, 999_999)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which cluster a directory of the repository belongs to; ``version`` is the major one times 10000."""
-
-    system_identifier: str
-    version: int
-    wal_segment_size: int
-
-    @property
-    def major(self) -> int:
-        """The major version, such as 17."""
-        return self.version // 10000
-
-    def as_document(self) -> dict[str, Any]:
-        """Give the content of ``cluster.json``."""
-        return {"format": FORMAT, **asdict(self)}
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Identity:
-        """Read the content of ``cluster.json``."""
-        check_format("cluster.json", document)
-        special = {
-            "system_identifier": IDENTIFIER,
-            "version": VERSION,
-            "wal_segment_size": documents.one_of(*SEGMENT_SIZES),
-        }
-        return documents.read_fields(cls, "cluster.json", document, **special)
-
-
-def check_format(name: str, document: Mapping[str, Any]) -> None:
-    """Refuse a file that a newer version of the collection wrote."""
-    found = document.get("format")
-    if isinstance(found, bool) or not isinstance(found, int) or found != FORMAT:
-        raise InvalidValue(
-            f"{name} has format {documents.shown(found)}, expected {FORMAT}",
-            "use the version of pgark.postgres that wrote it",
-        )
+from .times import format_time
+from .wal import Lsn, SegmentName, TimelinePath, is_span
 
 
 @dataclass(frozen=True)
@@ -304,3 +264,12 @@ class Catalog:
         both = self.files.keys() & other.files.keys()
         spares = {place: (*self.spares.get(place, ()), other.files[place]) for place in both}
         return replace(self.extended(other.files, other.paths), spares={**self.spares, **spares})
+
+
+def in_place(oid: str, path: object) -> bool:
+    """Tell whether a tablespace has no place of its own (``allow_in_place_tablespaces``, from PostgreSQL 15 on).
+
+    >>> in_place("16384", "pg_tblspc/16384"), in_place("../x", "pg_tblspc/../x")
+    (True, False)
+    """
+    return re.fullmatch(r"[1-9][0-9]{0,9}", oid) is not None and path == f"pg_tblspc/{oid}"

@@ -25,7 +25,8 @@ from .refusals import (
 )
 from .route import Behind, Route, is_later
 from .stretches import on_path
-from .target import Target, format_time
+from .target import Target
+from .times import format_time
 from .wal import Lsn, TimelinePath
 from .windows import Window
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from .._errors import Error
 from .server_options import option_words, parse_options
-from .settings import COMMAND_LINE, Change, FileEntry, Setting
+from .settings import COMMAND_LINE, Change, ConfigurationLine, Setting
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Configuration:
     """
 
     settings: Mapping[str, Setting]
-    entries: tuple[FileEntry, ...] = ()
+    entries: tuple[ConfigurationLine, ...] = ()
     options: str = ""
 
     @classmethod
-    def of(cls, settings: Mapping[str, Setting], entries: Iterable[FileEntry], options: str) -> Configuration:
+    def of(cls, settings: Mapping[str, Setting], entries: Iterable[ConfigurationLine], options: str) -> Configuration:
         """Put settings and lines together; of several lines about one setting the last one counts."""
         entries = tuple(entries)
         automatic = {entry.name: entry for entry in entries if entry.automatic}
@@ -65,7 +65,7 @@ class Configuration:
             if entry.error is not None and entry.name not in corrected and not self._may_wait(entry, reloaded)
         ]
 
-    def _may_wait(self, entry: FileEntry, reloaded: bool) -> bool:
+    def _may_wait(self, entry: ConfigurationLine, reloaded: bool) -> bool:
         named = (setting for name, setting in self.settings.items() if name.lower() == entry.name)
         return any(setting.pending_restart if reloaded else setting.needs_restart for setting in named)
 

@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import Error
-from .dependents import Subscription
+from .processes import check_unused
+from .space import FreeSpace
+from .subscription import Subscription
 from .target import Target
 
-RECORD = "pgark_restore.json"
-HELD_CONTROL = "global/pg_control.pgark"
-PLACE_MARK = "pgark_place.json"
 _STAMPED = re.compile(r"(\.restored-|/pgark-)\d{8}T\d{6}Z(-[0-9a-f]+)?$")
 
 
@@ -30,15 +29,6 @@ def unstamped(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class Room:
-    """The bytes that are free on a file system, of ``total``; ``device`` tells it from others."""
-
-    device: int = 0
-    free: int = 0
-    total: int = 0
-
-
-@dataclass(frozen=True)
 class Place:
     """A directory outside PGDATA, and where a restore makes a new one: beside it, or in the directory ``inside``.
 
@@ -49,7 +39,7 @@ class Place:
     path: str
     inside: str | None = None
     confined: bool = False
-    room: Room = field(default=Room(), compare=False)
+    room: FreeSpace = field(default_factory=FreeSpace, compare=False)
 
     @property
     def provided(self) -> str:
@@ -224,7 +214,7 @@ class DataDirectory:
     staged: RestoreRecord | None = None
     wal: Place | None = None
     tablespaces: Mapping[str, Place] = field(default_factory=dict)
-    room: Room = Room()
+    room: FreeSpace = field(default_factory=FreeSpace)
     freed: Mapping[int, int] = field(default_factory=dict)
     mark: str = ""
     recovering: bool = False
@@ -308,18 +298,3 @@ def check_aside_free(directory: DataDirectory) -> None:
 def check_stopped(directory: DataDirectory) -> None:
     """Refuse to change data under a server, or under what is left of one."""
     check_unused(directory.path, directory.postmaster, directory.orphans)
-
-
-def check_unused(path: str, postmaster: int | None, orphans: Collection[int] = ()) -> None:
-    """Refuse to change data in which a server works, or processes that a server has left behind."""
-    if postmaster is not None:
-        raise Error(
-            f"a server (process {postmaster}) is running on {path}",
-            "stop it first; nothing has been changed",
-        )
-    if orphans:
-        named = ", ".join(map(str, orphans))
-        raise Error(
-            f"processes of a server that is gone are still working in {path}: {named}",
-            "wait until they have ended, or end them; nothing has been changed",
-        )

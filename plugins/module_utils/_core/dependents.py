@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .subscription import Subscription
+
 # ReplicationSlotOnDisk in src/backend/replication/slot.c: magic, checksum, version, length; of the rest the name,
 # the oid of the database, which a physical slot does not have, and the persistency.
 _SLOT = struct.Struct("=IIII64sIi")
@@ -44,15 +46,6 @@ class Publication:
 
     name: str
     database: str
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """A subscription in a database."""
-
-    name: str
-    database: str
-    enabled: bool = True
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from .._errors import InvalidValue
-from .target import parse_time
+from .times import parse_time
 from .wal import Lsn
 
 Reader = Callable[[Any], Any]

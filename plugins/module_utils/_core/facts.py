@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from .._errors import Error
 from .catalog import Backup
 from .manifest import Manifest
-from .restore_steps import CheckLabel
 
-_START = re.compile(r"^START WAL LOCATION: ([0-9A-F]+/[0-9A-F]+) ", re.MULTILINE)
 _HINT = "this backup cannot be trusted; restore from another one with backup_label"
 
 
@@ -28,37 +25,11 @@ def check_manifest(backup: Backup, manifest: Manifest, sha256: str) -> None:
         "size": (manifest.size, backup.size),
         "system identifier": (manifest.system_identifier or backup.system_identifier, backup.system_identifier),
     }
-    _refuse(backup.label, "backup_manifest", said)
+    refuse_different(backup.label, "backup_manifest", said)
 
 
-def check_label(step: CheckLabel, label: str, tablespace_map: str) -> None:
-    """Refuse a backup whose ``backup_label`` and ``tablespace_map`` are those of another one."""
-    start = _START.search(label)
-    # One that is in the data directory has no line (CREATE TABLESPACE with allow_in_place_tablespaces).
-    outside = {oid: path for oid, path in step.tablespaces.items() if path.startswith("/")}
-    said = {
-        "start": ("none" if start is None else start[1], step.start_lsn),
-        "tablespaces": (parse_tablespace_map(tablespace_map), outside),
-    }
-    _refuse(step.label, "backup_label or tablespace_map", said)
-
-
-def parse_tablespace_map(text: str) -> dict[str, str]:
-    r"""Read the lines of oid and path, in which a backslash escapes itself and line breaks.
-
-    Source of the facts: ``read_tablespace_map`` in ``src/backend/access/transam/xlogrecovery.c``.
-
-    >>> parse_tablespace_map("16385 /srv/a\\\\b\n16386 /srv/c d\n")
-    {'16385': '/srv/a\\b', '16386': '/srv/c d'}
-    """
-    found = {}
-    for line in re.findall(r"(?:[^\\\n\r]|\\[\s\S])+", text):
-        oid, _space, path = line.partition(" ")
-        found[oid] = re.sub(r"\\([\s\S])", r"\1", path)
-    return found
-
-
-def _refuse(label: str, file: str, said: Mapping[str, tuple[object, object]]) -> None:
+def refuse_different(label: str, file: str, said: Mapping[str, tuple[object, object]]) -> None:
+    """Refuse a backup of which a file says something else than ``backup.json``; ``said`` are both, the file's first."""
     different = [f"{what} {there}, not {here}" for what, (there, here) in said.items() if there != here]
     if different:
         raise Error(

@@ -9,23 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .kept_files import KeptFile
+from .configuration_steps import PutBack
 from .plan import Step
-
-
-@dataclass(frozen=True)
-class PutBack:
-    """A configuration of which files are still to be put back from the ``backup``, those at the ``chosen`` paths.
-
-    ``files`` are all that the server will read outside of its data directory, ``main`` is where it begins;
-    ``data_directory`` is where that was when the files were kept.
-    """
-
-    backup: str
-    files: tuple[KeptFile, ...]
-    chosen: tuple[str, ...]
-    main: str
-    data_directory: str
 
 
 @dataclass(frozen=True)

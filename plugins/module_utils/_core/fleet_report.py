@@ -18,7 +18,8 @@ from typing import Any
 from .._errors import InvalidValue
 from .fleet_servers import remarks
 from .progress import duration_text, size_text
-from .target import TARGETS, Target, parse_time
+from .target import TARGETS, Target
+from .times import parse_time
 
 Result = Mapping[str, Any]
 Fleet = Mapping[str, Result]

@@ -192,3 +192,20 @@ def made_by(record: RestoreRecord | None) -> dict[str, Any]:
         return {}
     facts = {"cluster": record.cluster, "target": dict(record.target), "backup": record.backup, "source": record.source}
     return {**facts, "run": record.run}
+
+
+@dataclass(frozen=True)
+class NoteKept(Step):
+    """Note beside the previous directory what belongs to the data that is set aside, before it is.
+
+    In a mount point the previous directory is made for that, unless an exchange has begun already.
+    """
+
+    path: str
+    previous: str
+    mount_point: bool
+    made_by: Mapping[str, Any]
+
+    @property
+    def text(self) -> str:
+        return f"note in {self.previous}.json what belongs to the data in {self.path}"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .._errors import InvalidValue
+from .markers import MARKER
 from .wal import classify
 
 FORMAT = 1
-MARKER = "repository.json"
 SUFFIXES = {"none": "", "zstd": ".zst", "lz4": ".lz4", "gzip": ".gz"}
 
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"

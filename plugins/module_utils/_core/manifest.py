@@ -14,19 +14,12 @@ from typing import Any
 
 from .._errors import InvalidValue
 from .documents import TIMELINE, Unfit, lsn, matching, number, parse_document, text
+from .file_entry import FileEntry
 from .wal import Lsn, SegmentName, is_span
 
 _SIZE = number(0, (1 << 63) - 1)
 _IDENTIFIER = number(1, (1 << 64) - 1)
 _CHECKSUM = matching("[0-9a-f]{64}", "64 hexadecimal digits")
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """A file of the backup: its size in bytes and the SHA-256 of its content, in lower-case hexadecimal digits."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .._errors import Error, InvalidValue
-from .data_directory import HELD_CONTROL, RECORD
 from .manifest import Manifest
+from .markers import HELD_CONTROL, RECORD
 from .tarheader import BLOCK, Member
 from .wal import classify
 
@@ -51,15 +51,6 @@ def archives(names: Iterable[str]) -> dict[str, str]:
             raise InvalidValue(f"there are two archives of one content: {found[match[1]]} and {name}")
         found[match[1]] = name
     return found
-
-
-def in_place(oid: str, path: object) -> bool:
-    """Tell whether a tablespace has no place of its own (``allow_in_place_tablespaces``, from PostgreSQL 15 on).
-
-    >>> in_place("16384", "pg_tblspc/16384"), in_place("../x", "pg_tblspc/../x")
-    (True, False)
-    """
-    return _OID.fullmatch(oid) is not None and path == f"pg_tblspc/{oid}"
 
 
 def place_of(member: Member, archive: str) -> str | None:

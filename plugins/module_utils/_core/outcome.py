@@ -10,7 +10,8 @@ from datetime import datetime
 
 from .._errors import Error
 from .data_directory import RestoreRecord
-from .target import Target, format_time, parse_time
+from .target import Target
+from .times import format_time, parse_time
 from .wal import Lsn, TimelinePath
 
 # SizeOfXLogLongPHD in src/include/access/xlog_internal.h, the longer one of two, shorter than the other with a record

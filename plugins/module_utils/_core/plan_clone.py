@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .._errors import Error, InvalidValue
-from .catalog import Backup, Identity
+from .catalog import Backup
+from .configuration_steps import RestoreConfiguration
 from .data_directory import DataDirectory, Place, RestoreRecord, unstamped
+from .identity import Identity
 from .layout import check_path
 from .own_places import places_of_its_own
 from .plan import Plan, Step
 from .plan_restore import check_directory
 from .recovery_settings import RECOVERY_SETTINGS
-from .restore_steps import FinishStaging, RestoreConfiguration
+from .restore_steps import FinishStaging
 
 _LIBRARY_SINCE = 15
 _ARCHIVING = ("archive_mode", "archive_command", "archive_library")
@@ -32,24 +34,6 @@ _KEPT = {
     "synchronous_standby_names": "",
     "max_logical_replication_workers": "0",
 }
-
-
-@dataclass(frozen=True)
-class CheckConfiguration(Step):
-    """Refuse a configuration that cannot be read, or with which the server would work in another directory.
-
-    ``directory`` holds the data now, ``config_file`` is outside of it (None: inside), ``accepted`` are the directories
-    that the data is in, or will be. What is to be ``apart`` may not write where another server does.
-    """
-
-    directory: str
-    config_file: str | None
-    accepted: tuple[str, ...]
-    apart: bool = True
-
-    @property
-    def text(self) -> str:
-        return f"check that the configuration makes a server work in {self.accepted[-1]}"
 
 
 def check_source(source: str | None, cluster: str) -> None:
@@ -143,16 +127,6 @@ def _check_setting(name: str, value: str, fixed: Mapping[str, str]) -> None:
         raise InvalidValue(
             f"settings names {name.lower()}, which is '{fixed[name.lower()]}' in a clone",
             "change it when the clone has been detached; setup_archiving.yml turns archiving on again",
-        )
-
-
-def check_effective(effective: str, step: CheckConfiguration) -> None:
-    """Refuse a configuration whose ``data_directory``, as the server would have it, is not the clone's."""
-    if effective not in step.accepted:
-        place = step.config_file or f"{step.directory}/postgresql.conf"
-        raise Error(
-            f"with {place}, a server started for {step.accepted[-1]} would work in {effective}",
-            "correct that, or give the clone a configuration of its own with config_directory",
         )
 
 

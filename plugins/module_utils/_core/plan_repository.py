@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import Error
-from .catalog import Identity
+from .cluster_document import as_document
+from .identity import Identity
 from .layout import FORMAT, Layout, check_name
 from .plan import MakeDirectory, Plan, SetAccess, Step, WriteDocument
 
@@ -71,7 +72,7 @@ def plan_repository(
     directories = [layout.repository, layout.directory, layout.backups, layout.wal]
     documents = {
         layout.marker: ({"format": FORMAT, "id": new_id} if found.marker is None else None),
-        layout.identity: (identity.as_document() if found.identity is None else None),
+        layout.identity: (as_document(identity) if found.identity is None else None),
     }
     steps: list[Step] = []
     for path in (layout.repository, layout.marker, layout.directory, layout.identity, layout.backups, layout.wal):

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
 from .._errors import Error
-from .catalog import Backup, Identity
+from .catalog import Backup
 from .choice import Choice
+from .configuration_steps import PlaceLinks, RestoreConfiguration
 from .data_directory import (
     DataDirectory,
     RestoreRecord,
@@ -28,7 +29,8 @@ from .data_directory import (
 )
 from .dependents import Dependents
 from .dependents_text import lasting
-from .kept_data import made_by
+from .identity import Identity
+from .kept_data import NoteKept, made_by
 from .kept_files import AUTOMATIC, KeptFile
 from .layout import Layout
 from .left_segments import left_segments
@@ -42,14 +44,11 @@ from .restore_steps import (
     FinishStaging,
     KeepOptions,
     MoveTablespaces,
-    NoteKept,
     NoteUndo,
     PlaceLeftSegments,
-    PlaceLinks,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
-    RestoreConfiguration,
     SaveWal,
     SetAside,
     SwapEntries,
@@ -57,7 +56,7 @@ from .restore_steps import (
     VerifyStaging,
 )
 from .room import Parts, check_room
-from .target import format_time
+from .times import format_time
 from .wal import Lsn
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from .._errors import Error
 from .data_directory import DataDirectory, RestoreRecord, check_exchangeable
-from .kept_data import made_by
+from .kept_data import NoteKept, made_by
 from .new_timeline import Anew
 from .plan import Plan, Step
 from .plan_restore import converge
-from .restore_steps import NoteKept, PutInPlace, ReleaseControl, SetAside
+from .restore_steps import PutInPlace, ReleaseControl, SetAside
 from .rollback import Journal, Kept, Situation, check_source, find_source
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from .._errors import Error
 from .catalog import Backup
 from .defects import Defect
-from .target import Target, format_time
+from .target import Target
+from .times import format_time
 from .wal import Lsn, SegmentName, TimelinePath
 from .windows import Window, nearest
 

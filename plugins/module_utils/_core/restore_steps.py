@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from .catalog import Identity
 from .data_directory import RestoreRecord
-from .kept_files import KeptFile
+from .identity import Identity
 from .layout import Layout
 from .left_segments import LeftSegment
 from .plan import Step
@@ -95,26 +94,6 @@ class CheckLabel(Step):
     @property
     def text(self) -> str:
         return f"check that backup_label in {self.path} is that of backup '{self.label}'"
-
-
-@dataclass(frozen=True)
-class PlaceLinks(Step):
-    """Make the links of configuration files in the data directory again, which no base backup has.
-
-    For a clone, ``copies`` are files in their place, from the backup by their paths in the data directory: the links
-    would lead to the configuration of its source.
-    """
-
-    path: str
-    backup: str
-    links: Mapping[str, str]
-    copies: Mapping[str, KeptFile] = field(default_factory=dict)
-
-    @property
-    def text(self) -> str:
-        copied = f"copy {', '.join(self.copies)} from {self.backup}" if self.copies else ""
-        linked = f"make the links {', '.join(self.links)} in {self.path}" if self.links else ""
-        return "; ".join(filter(None, [linked, copied]))
 
 
 @dataclass(frozen=True)
@@ -227,22 +206,6 @@ class SaveWal(Step):
 
 
 @dataclass(frozen=True)
-class RestoreConfiguration(Step):
-    """Put configuration files of the backup back where they were outside PGDATA.
-
-    A file that is in the place of one of them is kept beside it, under the same name with ``suffix`` behind it.
-    """
-
-    backup: str
-    files: tuple[KeptFile, ...]
-    suffix: str
-
-    @property
-    def text(self) -> str:
-        return f"put back from {self.backup}: {', '.join(file.path for file in self.files)}"
-
-
-@dataclass(frozen=True)
 class NoteUndo(Step):
     """Write into the staged record what a rollback puts back, before the data now in place is moved."""
 
@@ -252,23 +215,6 @@ class NoteUndo(Step):
     @property
     def text(self) -> str:
         return f"note in {self.path} that a rollback puts {self.record.undo_directory} back"
-
-
-@dataclass(frozen=True)
-class NoteKept(Step):
-    """Note beside the previous directory what belongs to the data that is set aside, before it is.
-
-    In a mount point the previous directory is made for that, unless an exchange has begun already.
-    """
-
-    path: str
-    previous: str
-    mount_point: bool
-    made_by: Mapping[str, Any]
-
-    @property
-    def text(self) -> str:
-        return f"note in {self.previous}.json what belongs to the data in {self.path}"
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,9 @@ from .data_directory import DataDirectory, Place
 from .manifest import Manifest
 from .members import is_ours
 from .progress import size_text
+from .space import reserve
 from .wal import SEGMENT_SIZES
 
-# What a restore, or a backup, leaves of a file system: the server's own data and WAL may be on it, and go on growing.
-_RESERVED_PART, _RESERVED_MOST = 20, 4 << 30
 # Smaller files take a block each; 4 kB is the block of ext4 and XFS unless they were made otherwise.
 _BLOCK = 4096
 _TABLESPACES = "pg_tblspc/"
@@ -25,15 +24,6 @@ _TABLESPACES = "pg_tblspc/"
 
 class NoRoom(Error):
     """What is to be staged does not fit."""
-
-
-def reserve(total: int) -> int:
-    """Give the bytes of a file system that are left to others: a twentieth, and never more than 4 GB.
-
-    >>> reserve(100 << 20), reserve(1 << 40)
-    (5242880, 4294967296)
-    """
-    return min(total // _RESERVED_PART, _RESERVED_MOST)
 
 
 @dataclass(frozen=True)

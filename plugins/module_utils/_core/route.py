@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from .stretches import Break, Stretch
-from .target import Target, format_time
+from .target import Target
+from .times import format_time
 from .wal import Lsn, SegmentName
 from .walrecords import Ended, Parameters, Record, Tablespace, moment_of
 from .walsource import Seen, WalSource

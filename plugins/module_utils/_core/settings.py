@@ -22,7 +22,7 @@ _AUTOMATIC = "/postgresql.auto.conf"
 
 
 @dataclass(frozen=True)
-class FileEntry:
+class ConfigurationLine:
     """A line of a configuration file, as ``pg_file_settings`` shows it; without a name it could not be read."""
 
     file: str
@@ -59,8 +59,8 @@ class Setting:
     source_file: str | None = None
     source_line: int | None = None
     default: str = ""
-    automatic: FileEntry | None = None
-    by_hand: FileEntry | None = None
+    automatic: ConfigurationLine | None = None
+    by_hand: ConfigurationLine | None = None
 
     @property
     def needs_restart(self) -> bool:

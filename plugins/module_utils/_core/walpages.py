@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .catalog import Identity
+from .identity import Identity
 from .wal import Lsn, TimelinePath
 
 PAGE = 8192  # XLOG_BLCKSZ as PostgreSQL is built everywhere

@@ -12,7 +12,7 @@ from typing import Any
 
 from .catalog import Backup
 from .stretches import Break, Following, Stretch
-from .target import format_time
+from .times import format_time
 from .wal import Lsn, SegmentName, TimelinePath
 
 

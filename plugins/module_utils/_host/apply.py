@@ -10,64 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-from .._core.catalog import Identity
-from .._core.kept_files import Kept
-from .._core.layout import Layout
 from .._core.plan import Plan, Step
-from .._errors import Error
 from . import claim
-from .runner import CommandRunner
-from .server import Server
-from .tools import Connection
+
+# The function of each kind of step; what it works with besides, its room knows.
+StepTable = Mapping[type[Any], Callable[[Any, Any], None]]
 
 
-@dataclass
-class Host:
-    """What steps work with; each kind of plan needs only a part of it.
-
-    ``taken`` is when the backup under way was started and stopped, by the server's clock; ``tablespaces`` are those
-    that the server had before it, ``kept`` its configuration outside of the data directory. ``further`` are the
-    cluster's places in other repositories, which get its WAL, too. ``notes`` are for a person to read afterwards.
-    """
-
-    runner: CommandRunner
-    bin_directory: str = ""
-    connection: Connection | None = None
-    opened: Server | None = None
-    layout: Layout | None = None
-    further: tuple[Layout, ...] = ()
-    identity: Identity | None = None
-    data_directory: str = ""
-    wal_program: str = ""
-    taken: list[datetime] = field(default_factory=list)
-    tablespaces: dict[str, str] = field(default_factory=dict)
-    kept: Kept | None = None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def server(self) -> Server:
-        """The server that the plan was made for."""
-        if self.opened is None:
-            raise Error("a running server is needed, and none is connected")
-        return self.opened
-
-    @property
-    def place(self) -> Layout:
-        """The cluster's place in the repository that the plan was made for."""
-        if self.layout is None:
-            raise Error("a repository is needed, and none is named")
-        return self.layout
-
-
-# The function of each kind of step.
-StepTable = Mapping[type[Any], Callable[[Any, Host], None]]
-
-
-def apply(plan: Plan, host: Host, steps: StepTable) -> None:
+def apply(plan: Plan, context: object, steps: StepTable) -> None:
     """Carry out the steps of a plan in their order; no server starts in a directory that one of them exchanges."""
     check_known(plan, steps)
     exchanged = {step.exchanges for step in plan.steps if step.exchanges is not None}
@@ -77,7 +29,7 @@ def apply(plan: Plan, host: Host, steps: StepTable) -> None:
         for step in plan.steps:
             if step.starts_server:
                 stack.close()  # PostgreSQL itself takes the directory now
-            carry_out(step, host, steps)
+            carry_out(step, context, steps)
 
 
 def check_known(plan: Plan, steps: StepTable) -> None:
@@ -86,12 +38,12 @@ def check_known(plan: Plan, steps: StepTable) -> None:
         _function_of(step, steps)
 
 
-def carry_out(step: Step, host: Host, steps: StepTable) -> None:
+def carry_out(step: Step, context: object, steps: StepTable) -> None:
     """Carry out one step."""
-    _function_of(step, steps)(step, host)
+    _function_of(step, steps)(step, context)
 
 
-def _function_of(step: Step, steps: StepTable) -> Callable[[Any, Host], None]:
+def _function_of(step: Step, steps: StepTable) -> Callable[[Any, Any], None]:
     try:
         return steps[type(step)]
     except KeyError:

@@ -5,30 +5,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .._core.plan import AlterSystem, ReloadServer
 from .._core.plan_archiving import DrainArchive
 from .._core.takeover import ForgetReplaced, KeepReplaced
 from . import archiving, files, takeover
-from .apply import Host, StepTable
+from .apply import StepTable
+from .server import Server
 
 
-def _alter_system(step: AlterSystem, host: Host) -> None:
-    host.server.alter_system(step.name, step.value)
+@dataclass(frozen=True)
+class ArchivingContext:
+    """The server that the plan was made for."""
+
+    server: Server
 
 
-def _reload_server(step: ReloadServer, host: Host) -> None:
-    host.server.reload()
+def _alter_system(step: AlterSystem, context: ArchivingContext) -> None:
+    context.server.alter_system(step.name, step.value)
 
 
-def _drain_archive(step: DrainArchive, host: Host) -> None:
-    archiving.drain(host.server, step.timeout)
+def _reload_server(step: ReloadServer, context: ArchivingContext) -> None:
+    context.server.reload()
 
 
-def _keep_replaced(step: KeepReplaced, host: Host) -> None:
+def _drain_archive(step: DrainArchive, context: ArchivingContext) -> None:
+    archiving.drain(context.server, step.timeout)
+
+
+def _keep_replaced(step: KeepReplaced, _context: object) -> None:
     takeover.keep(step)
 
 
-def _forget_replaced(step: ForgetReplaced, host: Host) -> None:
+def _forget_replaced(step: ForgetReplaced, _context: object) -> None:
     files.remove_tree(step.path)
 
 

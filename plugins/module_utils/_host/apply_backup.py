@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from .._core.backup_room import check_still_fits
+from .._core.identity import Identity
 from .._core.kept_files import Kept
+from .._core.layout import Layout
 from .._core.plan_backup import (
     CompressWal,
     CopyConfiguration,
@@ -20,72 +23,97 @@ from .._core.plan_backup import (
 )
 from .._errors import Error
 from . import archiving, backup, files, kept_files
-from .apply import Host, StepTable
+from .apply import StepTable
+from .runner import CommandRunner
+from .server import Server
 from .survey import Survey
 from .tools import compression_options, pg_basebackup_cmd
 
 
-def _remove_leftover(step: RemoveLeftover, host: Host) -> None:
+@dataclass
+class BackupContext:
+    """The server that is backed up, and the cluster's place in the repository.
+
+    ``taken`` is when the backup under way was started and stopped, by the server's clock; ``tablespaces`` are those
+    that the server had before it, ``kept`` its configuration outside of the data directory.
+    """
+
+    runner: CommandRunner
+    bin_directory: str
+    server: Server
+    layout: Layout
+    identity: Identity | None
+    data_directory: str
+    taken: list[datetime] = field(default_factory=list)
+    tablespaces: dict[str, str] = field(default_factory=dict)
+    kept: Kept | None = None
+
+
+def _remove_leftover(step: RemoveLeftover, _context: object) -> None:
     files.remove_tree(step.path)
 
 
-def _prove_archiving(step: ProveArchiving, host: Host) -> None:
-    archiving.prove_archiving(host.server, [host.place], host.runner, step.timeout)
+def _prove_archiving(step: ProveArchiving, context: BackupContext) -> None:
+    archiving.prove_archiving(context.server, [context.layout], context.runner, step.timeout)
 
 
-def _take_base_backup(step: TakeBaseBackup, host: Host) -> None:
-    if host.connection is None:
-        raise Error("a base backup needs a connection")
-    options = compression_options(host.server.version, step.compression)
-    argv = pg_basebackup_cmd(host.bin_directory, host.connection, step.path, step.label, step.checkpoint, options)
-    started = host.server.now()
-    host.tablespaces.update(host.server.tablespaces())
+def _take_base_backup(step: TakeBaseBackup, context: BackupContext) -> None:
+    options, connection = compression_options(context.server.version, step.compression), context.server.where
+    argv = pg_basebackup_cmd(context.bin_directory, connection, step.path, step.label, step.checkpoint, options)
+    started = context.server.now()
+    context.tablespaces.update(context.server.tablespaces())
     with backup.removed_on_failure(step.path):
         files.make_directory(step.path, 0o700)
-        host.runner.watch(
+        context.runner.watch(
             argv,
             lambda: check_still_fits(step.path, files.room_of(step.path)),
-            environment=host.connection.environment,
+            environment=connection.environment,
         )
-    host.taken[:] = [started, host.server.now()]
+    context.taken[:] = [started, context.server.now()]
 
 
-def _compress_wal(step: CompressWal, host: Host) -> None:
+def _compress_wal(step: CompressWal, context: BackupContext) -> None:
     with backup.removed_on_failure(step.path):
-        backup.compress_wal(step.path, step.compression, host.runner)
+        backup.compress_wal(step.path, step.compression, context.runner)
 
 
-def _copy_configuration(step: CopyConfiguration, host: Host) -> None:
-    settings, authentication = host.server.configuration_sources()
-    found = kept_files.gather(settings, authentication, host.data_directory)
-    host.kept = Kept(kept_files.copy_files(found, step.path), host.server.origin())
+def _copy_configuration(step: CopyConfiguration, context: BackupContext) -> None:
+    settings, authentication = context.server.configuration_sources()
+    found = kept_files.gather(settings, authentication, context.data_directory)
+    context.kept = Kept(kept_files.copy_files(found, step.path), context.server.origin())
 
 
-def _verify_backup(step: VerifyBackup, host: Host) -> None:
-    if host.identity is None:
+def _verify_backup(step: VerifyBackup, context: BackupContext) -> None:
+    if context.identity is None:
         raise Error("a backup is verified for a known cluster only")
-    size = host.identity.wal_segment_size
-    known = {**host.tablespaces, **host.server.tablespaces()}  # one may have been created or dropped meanwhile
+    size = context.identity.wal_segment_size
+    known = {**context.tablespaces, **context.server.tablespaces()}  # one may have been created or dropped meanwhile
     tablespaces = backup.tablespaces_in(step.path, known)
-    cluster = (host.identity.system_identifier, host.server.version, tablespaces)
+    cluster = (context.identity.system_identifier, context.server.version, tablespaces)
     facts, manifest = backup.describe(
-        step.path, step.label, step.type, step.compression, cluster, (host.taken[0], host.taken[1]), _kept(host)
+        step.path,
+        step.label,
+        step.type,
+        step.compression,
+        cluster,
+        (context.taken[0], context.taken[1]),
+        _kept(context),
     )
-    backup.verify(step.path, manifest, size, host.runner)
+    backup.verify(step.path, manifest, size, context.runner)
     last = backup.last_segment(manifest.wal[-1], size)
-    archiving.prove_archived(host.server, [host.place], host.runner, last, step.timeout)
-    latest = Survey(host.place, host.bin_directory, host.runner).latest_end(facts)
+    archiving.prove_archived(context.server, [context.layout], context.runner, last, step.timeout)
+    latest = Survey(context.layout, context.bin_directory, context.runner).latest_end(facts)
     backup.write_description(step.path, replace(facts, latest_end=latest))
 
 
-def _publish_backup(step: PublishBackup, host: Host) -> None:
+def _publish_backup(step: PublishBackup, _context: object) -> None:
     backup.publish(step.path, step.final)
 
 
-def _kept(host: Host) -> Kept:
-    if host.kept is None:
+def _kept(context: BackupContext) -> Kept:
+    if context.kept is None:
         raise Error("a backup is described once its configuration has been copied")
-    return host.kept
+    return context.kept
 
 
 STEPS: StepTable = {

@@ -5,25 +5,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
 from . import identity
-from .apply import Host, StepTable
+from .apply import StepTable
+from .runner import CommandRunner
 
 
-def _note_identity(step: NoteIdentity, host: Host) -> None:
+@dataclass(frozen=True)
+class DetachContext:
+    """What runs commands, and where PostgreSQL's programs are."""
+
+    runner: CommandRunner
+    bin_directory: str
+
+
+def _note_identity(step: NoteIdentity, _context: object) -> None:
     identity.note(step.path, step.record)
 
 
-def _offer_history(step: OfferHistory, host: Host) -> None:
+def _offer_history(step: OfferHistory, _context: object) -> None:
     identity.offer_history(step.path, step.name)
 
 
-def _change_identity(step: ChangeIdentity, host: Host) -> None:
+def _change_identity(step: ChangeIdentity, _context: object) -> None:
     identity.change(step.path, step.identifier)
 
 
-def _reset_wal(step: ResetWal, host: Host) -> None:
-    identity.reset_wal(step.path, host.bin_directory, host.runner)
+def _reset_wal(step: ResetWal, context: DetachContext) -> None:
+    identity.reset_wal(step.path, context.bin_directory, context.runner)
 
 
 STEPS: StepTable = {

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from .._core.plan import MakeDirectory, SetAccess, WriteDocument
 from . import files
-from .apply import Host, StepTable
+from .apply import StepTable
 
 
-def _make_directory(step: MakeDirectory, host: Host) -> None:
+def _make_directory(step: MakeDirectory, _context: object) -> None:
     files.make_directory(step.path, step.mode, step.group)
 
 
-def _set_access(step: SetAccess, host: Host) -> None:
+def _set_access(step: SetAccess, _context: object) -> None:
     files.set_access(step.path, step.mode, step.group)
 
 
-def _write_document(step: WriteDocument, host: Host) -> None:
+def _write_document(step: WriteDocument, _context: object) -> None:
     files.write_json(step.path, step.content, step.mode, step.group)
 
 

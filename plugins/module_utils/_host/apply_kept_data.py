@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from .._core.kept_data import RemoveKept
 from . import removal
-from .apply import Host, StepTable
+from .apply import StepTable
 
 
-def _remove_kept(step: RemoveKept, host: Host) -> None:
+def _remove_kept(step: RemoveKept, _context: object) -> None:
     removal.remove(step.item)
 
 

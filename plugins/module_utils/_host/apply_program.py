@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from .._core.plan_program import InstallProgram
 from . import program
-from .apply import Host, StepTable
+from .apply import StepTable
 
 
-def _install_program(step: InstallProgram, host: Host) -> None:
+def _install_program(step: InstallProgram, _context: object) -> None:
     program.install_program(step)
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from .._core.plan_repository import RetireCluster
 from . import repository
-from .apply import Host, StepTable
+from .apply import StepTable
 
 
-def _retire_cluster(step: RetireCluster, host: Host) -> None:
+def _retire_cluster(step: RetireCluster, _context: object) -> None:
     repository.retire(step.path, step.to)
 
 

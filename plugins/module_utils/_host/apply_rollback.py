@@ -11,26 +11,27 @@ from .._core.new_timeline import NewTimeline, StayOnTimeline
 from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
 from .._errors import Error
 from . import aside, kept_data, new_timeline, rollback
-from .apply import Host, StepTable
+from .apply import StepTable
+from .restore_context import RestoreContext
 
 
-def _note_rollback(step: NoteRollback, host: Host) -> None:
-    rollback.note(step.path, step.source, step.aside, step.timeline, host.bin_directory, host.runner)
+def _note_rollback(step: NoteRollback, context: RestoreContext) -> None:
+    rollback.note(step.path, step.source, step.aside, step.timeline, context.bin_directory, context.runner)
 
 
-def _bring_back(step: BringBack, host: Host) -> None:
+def _bring_back(step: BringBack, _context: object) -> None:
     rollback.bring_back(step.path, step.source, step.aside, step.journal)
 
 
-def _new_timeline(step: NewTimeline, host: Host) -> None:
-    host.notes.append(new_timeline.leave(step, host.bin_directory, host.runner))
+def _new_timeline(step: NewTimeline, context: RestoreContext) -> None:
+    context.notes.append(new_timeline.leave(step, context.bin_directory, context.runner))
 
 
-def _stay_on_timeline(step: StayOnTimeline, host: Host) -> None:
+def _stay_on_timeline(step: StayOnTimeline, _context: object) -> None:
     new_timeline.stay(step.path)
 
 
-def _forget_rollback(step: ForgetRollback, host: Host) -> None:
+def _forget_rollback(step: ForgetRollback, _context: object) -> None:
     with suppress(Error):
         noted = aside.read_journal(step.path)
         if noted is not None:

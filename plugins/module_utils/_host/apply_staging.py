@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .._core.configuration_steps import CheckConfiguration, PlaceLinks
 from .._core.fitting import CheckStartable, RaiseSettings
-from .._core.plan_clone import CheckConfiguration
 from .._core.restore_steps import (
     BeginStaging,
     CheckLabel,
@@ -17,74 +17,74 @@ from .._core.restore_steps import (
     FinishStaging,
     KeepOptions,
     PlaceLeftSegments,
-    PlaceLinks,
     RemoveStaging,
     UnpackBackup,
     VerifyStaging,
 )
 from .._core.server_options import options_line
-from . import clone, files, fitting, kept_files, left_segments, restore
-from .apply import Host, StepTable
+from . import configuration_check, files, fitting, kept_files, left_segments, restore, staged
+from .apply import StepTable
+from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 
 
-def _remove_staging(step: RemoveStaging, host: Host) -> None:
-    restore.discard(step.path, step.places)
+def _remove_staging(step: RemoveStaging, _context: object) -> None:
+    staged.discard(step.path, step.places)
 
 
-def _begin_staging(step: BeginStaging, host: Host) -> None:
+def _begin_staging(step: BeginStaging, _context: object) -> None:
     restore.begin(step.path, step.record)
 
 
-def _unpack_backup(step: UnpackBackup, host: Host) -> None:
-    with restore.discarded_on_failure(step.path):
-        restore.unpack(step, host.runner)
+def _unpack_backup(step: UnpackBackup, context: RestoreContext) -> None:
+    with staged.discarded_on_failure(step.path):
+        restore.unpack(step, context.runner)
 
 
-def _verify_staging(step: VerifyStaging, host: Host) -> None:
-    with restore.discarded_on_failure(step.path):
-        restore.verify(step.path, step.backup, step.manifest_sha256, host.bin_directory, host.runner)
+def _verify_staging(step: VerifyStaging, context: RestoreContext) -> None:
+    with staged.discarded_on_failure(step.path):
+        restore.verify(step.path, step.backup, step.manifest_sha256, context.bin_directory, context.runner)
 
 
-def _check_label(step: CheckLabel, host: Host) -> None:
+def _check_label(step: CheckLabel, _context: object) -> None:
     restore.check_staged_label(step)
 
 
-def _place_links(step: PlaceLinks, host: Host) -> None:
+def _place_links(step: PlaceLinks, _context: object) -> None:
     kept_files.place_links(step)
 
 
-def _place_left_segments(step: PlaceLeftSegments, host: Host) -> None:
-    with restore.discarded_on_failure(step.path):
-        left_segments.place(step, host.wal_program, (host.place, *host.further), host.runner)
+def _place_left_segments(step: PlaceLeftSegments, context: RestoreContext) -> None:
+    with staged.discarded_on_failure(step.path):
+        left_segments.place(step, context.wal_program, context.layouts, context.runner)
 
 
-def _compare_wal(step: CompareWal, host: Host) -> None:
-    saver = WalSaver(step.old, "", (step.layout, *host.further), host.wal_program, host.runner)
+def _compare_wal(step: CompareWal, context: RestoreContext) -> None:
+    saver = WalSaver(step.old, "", (step.layout, *context.layouts[1:]), context.wal_program, context.runner)
     replace(saver, system_identifier=step.system_identifier).compare()
 
 
-def _configure_recovery(step: ConfigureRecovery, host: Host) -> None:
+def _configure_recovery(step: ConfigureRecovery, _context: object) -> None:
     restore.configure(step.path, step.settings, step.overrides, step.tablespaces)
 
 
-def _keep_options(step: KeepOptions, host: Host) -> None:
+def _keep_options(step: KeepOptions, _context: object) -> None:
     files.write_file(f"{step.path}/postmaster.opts", options_line(step.options), 0o600)
 
 
-def _raise_settings(step: RaiseSettings, host: Host) -> None:
-    host.notes += fitting.raise_settings(step, host.bin_directory, host.runner)
+def _raise_settings(step: RaiseSettings, context: RestoreContext) -> None:
+    context.notes.extend(fitting.raise_settings(step, context.bin_directory, context.runner))
 
 
-def _check_configuration(step: CheckConfiguration, host: Host) -> None:
-    clone.check_step(step, host.bin_directory, host.runner)
+def _check_configuration(step: CheckConfiguration, context: RestoreContext) -> None:
+    configuration_check.check_step(step, context.bin_directory, context.runner)
 
 
-def _check_startable(step: CheckStartable, host: Host) -> None:
-    host.notes += fitting.check_step(step, host.bin_directory, host.runner)
+def _check_startable(step: CheckStartable, context: RestoreContext) -> None:
+    context.notes.extend(fitting.check_step(step, context.bin_directory, context.runner))
 
 
-def _finish_staging(step: FinishStaging, host: Host) -> None:
+def _finish_staging(step: FinishStaging, _context: object) -> None:
     restore.finish(step.path, step.record, step.mount_point)
 
 

@@ -8,60 +8,53 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from .._core.restore_steps import (
-    MoveTablespaces,
-    NoteKept,
-    NoteUndo,
-    PutInPlace,
-    ReleaseControl,
-    RestoreConfiguration,
-    SaveWal,
-    SetAside,
-    SwapEntries,
-)
+from .._core.configuration_steps import RestoreConfiguration
+from .._core.kept_data import NoteKept
+from .._core.restore_steps import MoveTablespaces, NoteUndo, PutInPlace, ReleaseControl, SaveWal, SetAside, SwapEntries
 from .._errors import Error
 from . import claim, kept_data, kept_files, replayed, restore
-from .apply import Host, StepTable
+from .apply import StepTable
 from .cluster import read_record
+from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 
 
-def _save_wal(step: SaveWal, host: Host) -> None:
-    places = (step.layout, *host.further)
-    saver = WalSaver(step.old, step.staging, places, host.wal_program, host.runner, step.force)
+def _save_wal(step: SaveWal, context: RestoreContext) -> None:
+    places = (step.layout, *context.layouts[1:])
+    saver = WalSaver(step.old, step.staging, places, context.wal_program, context.runner, step.force)
     replace(saver, system_identifier=step.system_identifier).run()
 
 
-def _restore_configuration(step: RestoreConfiguration, host: Host) -> None:
-    host.notes += kept_files.put_back(step.backup, step.files, step.suffix)
+def _restore_configuration(step: RestoreConfiguration, context: RestoreContext) -> None:
+    context.notes.extend(kept_files.put_back(step.backup, step.files, step.suffix))
 
 
-def _note_undo(step: NoteUndo, host: Host) -> None:
+def _note_undo(step: NoteUndo, _context: object) -> None:
     restore.note(step.path, step.record)
 
 
-def _note_kept(step: NoteKept, host: Host) -> None:
+def _note_kept(step: NoteKept, _context: object) -> None:
     kept_data.note(step)
 
 
-def _set_aside(step: SetAside, host: Host) -> None:
+def _set_aside(step: SetAside, _context: object) -> None:
     claim.move_unused(step.path, step.previous)
     claim.settle(step.previous)
 
 
-def _move_tablespaces(step: MoveTablespaces, host: Host) -> None:
+def _move_tablespaces(step: MoveTablespaces, _context: object) -> None:
     replayed.move_aside(step.previous, step.moves, step.mark)
 
 
-def _put_in_place(step: PutInPlace, host: Host) -> None:
+def _put_in_place(step: PutInPlace, _context: object) -> None:
     claim.move_unused(step.staging, step.path)
 
 
-def _swap_entries(step: SwapEntries, host: Host) -> None:
+def _swap_entries(step: SwapEntries, _context: object) -> None:
     restore.swap_entries(step.path, step.staging, step.previous, step.entries)
 
 
-def _release_control(step: ReleaseControl, host: Host) -> None:
+def _release_control(step: ReleaseControl, _context: object) -> None:
     with suppress(Error):
         record = read_record(step.path)
         if record is not None:

@@ -16,8 +16,8 @@ from .._core.forks import FORK_HINT, Forked, forked
 from .._core.layout import Layout
 from .._core.wal import SegmentName
 from .._errors import CommandFailed, Error
-from .backup import sha256_of
 from .cluster import is_standby
+from .digests import sha256_of
 from .forks import digest_of, waiting_fork
 from .own_wal import waiting_files
 from .repository import has_segment

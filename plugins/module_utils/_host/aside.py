@@ -13,14 +13,6 @@ from .._core.rollback import Journal
 from .files import read_json
 
 
-def kept_paths(directory: DataDirectory) -> list[str]:
-    """List the directories that restores and rollbacks have set aside."""
-    first = directory.previous("")
-    parent, prefix = os.path.split(first)
-    names = os.listdir(parent) if os.path.isdir(parent) else []
-    return [f"{parent}/{name}" for name in names if name.startswith(prefix) and os.path.isdir(f"{parent}/{name}")]
-
-
 def read_journal(path: str) -> Journal | None:
     """Read what an interrupted rollback was about; None when there was none."""
     document = read_json(path)

@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
-from typing import IO
 
 from .._core.catalog import Backup
 from .._core.facts import check_manifest
+from .._core.file_entry import FileEntry
 from .._core.kept_files import Kept
 from .._core.layout import SUFFIXES
-from .._core.manifest import FileEntry, Manifest, WalNeed, compare
+from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._core.wal import SegmentName
 from .._errors import Error, InvalidValue
+from .digests import _digest, sha256_of
 from .files import directories_in, open_regular, read_small, remove_tree, rename, sync_tree, write_json
 from .runner import CommandRunner
 from .tarstream import members, tar_files
@@ -42,19 +43,6 @@ def tablespaces_in(directory: str, known: Mapping[str, str]) -> dict[str, str]:
                 "take the backup again",
             )
     return {oid: known[oid] for oid in found}
-
-
-def sha256_of(stream: IO[bytes]) -> FileEntry:
-    """Read a stream to its end and give its size and SHA-256."""
-    return _digest(iter(lambda: stream.read(_CHUNK), b""))
-
-
-def _digest(pieces: Iterable[bytes | memoryview]) -> FileEntry:
-    digest, size = hashlib.sha256(), 0
-    for piece in pieces:
-        digest.update(piece)
-        size += len(piece)
-    return FileEntry(size, digest.hexdigest())
 
 
 def tar_entries(directory: str, runner: CommandRunner) -> list[tuple[str, FileEntry]]:

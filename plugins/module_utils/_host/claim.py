@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .._core.data_directory import check_unused
+from .._core.processes import check_unused
 from .._errors import Busy, Error
 from .files import naming, rename
 from .processes import find_server, is_running, started_at

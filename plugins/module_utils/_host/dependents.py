@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from .._core.dependents import MOST, Dependents, Publication, Receiver, Slot, Subscription, slot_on_disk
+from .._core.dependents import MOST, Dependents, Publication, Receiver, Slot, slot_on_disk
 from .._core.dependents_text import listed, printable
+from .._core.subscription import Subscription
 from .._errors import Error
 from .connecting import APPLICATION
 from .files import read_small

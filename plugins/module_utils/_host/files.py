@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from .._core.data_directory import Room
 from .._core.documents import parse_document
 from .._core.processes import lock_holders
+from .._core.space import FreeSpace
 from .._core.wal import TimelinePath
 from .._errors import Busy, Error
 
@@ -271,15 +271,15 @@ def presence(path: str) -> str:
     return "creatable" if os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK) else "absent"
 
 
-def room_of(path: str) -> Room:
+def room_of(path: str) -> FreeSpace:
     """Tell what is free for an ordinary user on the file system of the nearest existing parent."""
     while not os.path.exists(path):
         path = os.path.dirname(path)
     found = os.statvfs(path)
-    return Room(os.stat(path).st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+    return FreeSpace(os.stat(path).st_dev, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
-def room_without(path: str, removed: Collection[str]) -> Room:
+def room_without(path: str, removed: Collection[str]) -> FreeSpace:
     """Tell what is free on a file system when some directories on it are gone."""
     room = room_of(path)
     return replace(room, free=room.free + sum(map(tree_size, removed)))

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from .._core.data_directory import HELD_CONTROL
 from .._core.fitting import CheckStartable, RaiseSettings
 from .._core.kept_files import AUTOMATIC, MAIN, is_below
 from .._core.libraries import REQUIRED, Places, archive_library_missing, missing, not_looked_for, split_list
+from .._core.markers import HELD_CONTROL
 from .._core.parameters import (
     MORE_THAN_MINIMAL,
     RESERVED,
@@ -39,8 +39,8 @@ from .files import private_mode, read_small, write_file
 from .kept_files import Gatherer, check_readable
 from .processes import memory
 from .rehearsal import laid_out
-from .restore import recorded
 from .runner import CommandRunner
+from .staged import recorded
 from .tools import ANSWER_SECONDS, control_data, effective_setting_cmd, library_directory_cmd
 
 _ARCHIVE_LIBRARY_SINCE = 15

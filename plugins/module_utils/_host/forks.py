@@ -17,11 +17,11 @@ from .._core.forks import CHUNK, fork_text, relation
 from .._core.layout import SUFFIXES, Layout
 from .._core.wal import SegmentName, classify
 from .._errors import Error
-from .backup import sha256_of
+from .decompressed import opened, stored_at_most
+from .digests import sha256_of
 from .files import open_regular, read_small
 from .own_wal import own_segments, waiting_files
 from .runner import CommandRunner
-from .tarstream import opened, stored_at_most
 
 # The first page of a segment: XLogLongPageHeaderData in src/include/access/xlog_internal.h, with xlp_tli,
 # xlp_pageaddr, xlp_seg_size and xlp_xlog_blcksz.

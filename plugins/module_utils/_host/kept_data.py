@@ -14,10 +14,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._core.data_directory import DataDirectory, RestoreRecord
-from .._core.kept_data import Directory, Item, KeptNote, Users, made_by, sized, without_owned
-from .._core.restore_steps import NoteKept
+from .._core.kept_data import Directory, Item, KeptNote, NoteKept, Users, made_by, sized, without_owned
 from .._errors import Error
-from .aside import kept_paths
 from .cluster import major_version, mark_of, own_record, own_staging
 from .files import make_directory, read_json, remove_tree, tree_size, write_json
 from .marks import read_mark
@@ -232,3 +230,11 @@ def _places(data_directory: str, around: Collection[str]) -> Iterator[Item]:
 def missing(paths: Collection[str]) -> list[str]:
     """Give the paths where nothing is."""
     return [path.rstrip("/") for path in paths if not os.path.lexists(path)]
+
+
+def kept_paths(directory: DataDirectory) -> list[str]:
+    """List the directories that restores and rollbacks have set aside."""
+    first = directory.previous("")
+    parent, prefix = os.path.split(first)
+    names = os.listdir(parent) if os.path.isdir(parent) else []
+    return [f"{parent}/{name}" for name in names if name.startswith(prefix) and os.path.isdir(f"{parent}/{name}")]

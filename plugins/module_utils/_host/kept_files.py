@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
+from .._core.configuration_steps import PlaceLinks
 from .._core.includes import Include, authentication_includes, settings_includes
 from .._core.kept_files import AUTOMATIC, KeptFile, is_below
-from .._core.layout import MARKER
+from .._core.markers import MARKER
 from .._core.put_back import Place, mode_of
-from .._core.restore_steps import PlaceLinks
 from .._errors import Error
 from .files import group_name, read_small, sync, user_name, write_file
 from .tree import Tree

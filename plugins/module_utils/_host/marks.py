@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .._core.data_directory import PLACE_MARK
+from .._core.markers import PLACE_MARK
 from .._errors import Error
 from .files import empty_directory, sync, write_json
 from .mounts import mounts

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import struct
 
-from .._core.catalog import Identity, SegmentFile
+from .._core.catalog import SegmentFile
 from .._core.decision import Writing
+from .._core.identity import Identity
 from .._core.wal import Lsn, SegmentName, TimelinePath, classify
 from .files import open_regular, read_history
 from .repository import segment_file

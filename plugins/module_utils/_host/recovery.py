@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.parameters import asked_by_control, too_small
-from .._core.target import format_time
+from .._core.times import format_time
 from .._core.wal import SegmentName
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
 from .cluster import read_record, server_log, way_back

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .._core.fitting import PutBack
+from .._core.configuration_steps import PutBack
 from .._core.includes import with_includes
 from .._core.kept_files import KeptFile, is_below, resolved
 from .._errors import Error

@@ -18,7 +18,7 @@ from .files import remove_tree
 from .kept_data import read_note
 from .marks import check_no_mounts, empty, remove_marked, remove_opened
 from .mounts import is_mount_point
-from .restore import discard
+from .staged import discard
 
 # What else PostgreSQL and pgark-wal keep where the WAL is.
 _WAL_DIRECTORIES = ("archive_status", "summaries", "pgsql_tmp.pgark")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._core.data_directory import PLACE_MARK
+from .._core.markers import PLACE_MARK
 from .._core.replayed import Found
 from .._errors import Error
 from .files import rename, user_name

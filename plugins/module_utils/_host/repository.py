@@ -10,9 +10,12 @@ import re
 import stat
 from dataclasses import dataclass, field
 
-from .._core.catalog import Backup, Catalog, Identity, SegmentFile, check_format, wal_ranges
+from .._core import cluster_document
+from .._core.catalog import Backup, Catalog, SegmentFile, wal_ranges
 from .._core.documents import printable, shown
-from .._core.layout import MARKER, NAME, SUFFIXES, Layout
+from .._core.identity import Identity
+from .._core.layout import NAME, SUFFIXES, Layout
+from .._core.markers import MARKER
 from .._core.plan_repository import Entry, Found, hint_about_owner
 from .._core.wal import SegmentName, TimelinePath, classify
 from .._errors import Error, InvalidValue
@@ -54,7 +57,7 @@ def _marker(layout: Layout) -> dict[str, object] | None:
     document = read_json(layout.marker)
     if document is None:
         return None
-    check_format(layout.marker, document)
+    cluster_document.check_format(layout.marker, document)
     if not isinstance(document.get("id"), str) or not re.fullmatch(NAME, document["id"]):
         raise InvalidValue(
             f"{layout.marker} has id {shown(document.get('id'))}, expected 1 to 63 letters, digits, '_', '-' and '.'",
@@ -65,7 +68,7 @@ def _marker(layout: Layout) -> dict[str, object] | None:
 
 def _identity(layout: Layout) -> Identity | None:
     document = read_json(layout.identity)
-    return None if document is None else Identity.from_document(document)
+    return None if document is None else cluster_document.from_document(document)
 
 
 def known_major(layout: Layout) -> int | None:

@@ -6,22 +6,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 
-from .._core.data_directory import HELD_CONTROL, PLACE_MARK, RECORD, RestoreRecord
-from .._core.facts import check_label
+from .._core.data_directory import RestoreRecord
+from .._core.label import check_label
 from .._core.manifest import Manifest
+from .._core.markers import HELD_CONTROL, PLACE_MARK, RECORD
 from .._core.members import CONTROL, left_out
 from .._core.recovery_settings import automatic_value, recovery_configuration
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
-from .backup import sha256_of, trusted_manifest
+from .backup import trusted_manifest
 from .claim import look, settle
-from .cluster import read_record, write_record
+from .cluster import write_record
+from .digests import sha256_of
 from .files import (
-    is_full,
     make_directory,
     private_mode,
     read_small,
@@ -30,15 +31,13 @@ from .files import (
     sync_tree,
     write_file,
 )
-from .marks import make_marked, remove_marked
+from .marks import make_marked
 from .runner import CommandRunner
+from .staged import recorded
 from .tools import pg_verifybackup_cmd
 from .unpack import Unpacker
 
 _PRIVATE = 0o700
-# As `write_json` writes it, and the contrary in as many bytes.
-_COMPLETE = b'"complete": true'
-_INCOMPLETE = b'"complete":false'
 
 
 def begin(staging: str, record: RestoreRecord) -> None:
@@ -155,61 +154,6 @@ def note(staging: str, record: RestoreRecord) -> None:
     """Write a record that was planned, with what has been found out about settings since."""
     found = recorded(staging)
     write_record(staging, replace(record, needed=found.needed, raised=found.raised))
-
-
-def recorded(staging: str) -> RestoreRecord:
-    """Read the record that a staging directory has to have."""
-    record = read_record(staging)
-    if record is None:
-        raise Error(f"{staging} has no record of a restore any more", "run the restore again")
-    return record
-
-
-@contextmanager
-def discarded_on_failure(staging: str) -> Iterator[None]:
-    """Remove what was staged when it cannot be finished: it takes room from the server that still runs."""
-    try:
-        yield
-    except (Error, OSError):
-        with suppress(Error, OSError):  # the next run does it; what went wrong first is said
-            discard(staging, recorded(staging).places)
-        raise
-
-
-def discard(staging: str, places: tuple[str, ...]) -> None:
-    """Remove what is staged. Its record stays, and says from the beginning that nothing whole is there.
-
-    From the record the places outside are known until they are gone, and it tells where the data is that a restore
-    has set aside; the next staging replaces it.
-    """
-    record = recorded(staging)
-    if record.complete:
-        _note_incomplete(staging, record)
-    for place in places:
-        remove_marked(place, record.run)
-    for name in os.listdir(staging):
-        if name != RECORD:
-            remove_tree(f"{staging}/{name}")
-
-
-def _note_incomplete(staging: str, record: RestoreRecord) -> None:
-    """Note that nothing whole is there any more; on a full file system over what stands there, in as many bytes.
-
-    Whoever loses power while these few bytes are written has the old ones, the new ones, or no JSON, which is refused.
-    """
-    try:
-        write_record(staging, replace(record, complete=False))
-    except OSError as error:
-        path = f"{staging}/{RECORD}"
-        text = read_small(path)
-        if not is_full(error) or text.count(_COMPLETE) != 1:
-            raise
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.pwrite(descriptor, _INCOMPLETE, text.index(_COMPLETE))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def swap_entries(path: str, staging: str, previous: str, entries: tuple[str, ...]) -> None:

@@ -9,14 +9,16 @@ import os
 from contextlib import suppress
 from dataclasses import asdict
 
-from .._core.data_directory import HELD_CONTROL, DataDirectory, RestoreRecord
+from .._core.data_directory import DataDirectory, RestoreRecord
+from .._core.markers import HELD_CONTROL
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
 from . import new_timeline
-from .aside import kept_paths, read_journal
+from .aside import read_journal
 from .claim import look, settle
 from .cluster import major_version, mark_of, read_record, system_identifier
 from .files import remove_tree, write_json
+from .kept_data import kept_paths
 from .mounts import is_mount_point
 from .processes import find_postmaster
 from .restore import move_in, move_out

@@ -13,10 +13,10 @@ from typing import IO
 from .._core.catalog import SegmentFile
 from .._core.walpages import HEADER, LONG_HEADER, PAGE, Place, problem_of_head, problem_of_pages
 from .._errors import Error
-from .backup import sha256_of
+from .decompressed import opened, stored_at_most
+from .digests import sha256_of
 from .files import open_regular, read_small
 from .runner import CommandRunner
-from .tarstream import opened, stored_at_most
 
 _CHUNK = 1 << 20
 

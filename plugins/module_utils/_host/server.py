@@ -15,7 +15,7 @@ from typing import Any
 
 from .._core.configuration import Configuration
 from .._core.kept_files import Origin
-from .._core.settings import FileEntry, Setting
+from .._core.settings import ConfigurationLine, Setting
 from .._core.wal import Lsn, SegmentName
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
 from .connecting import located, opened
@@ -155,7 +155,7 @@ class Server:
             " WHERE sourcefile IS NOT NULL ORDER BY seqno"
         )
         options = _text(os.path.join(self.show("data_directory"), "postmaster.opts"))
-        return Configuration.of(self.settings(), (FileEntry(*row) for row in entries), options)
+        return Configuration.of(self.settings(), (ConfigurationLine(*row) for row in entries), options)
 
     def archiver(self) -> Archiver:
         """Read ``pg_stat_archiver``."""

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .._core.data_directory import RestoreRecord
-from .._core.dependents import Subscription
 from .._core.dependents_text import printable
+from .._core.subscription import Subscription
 from .._errors import Error
 from .cluster import write_record
 from .dependents import text_of

@@ -28,7 +28,7 @@ from .._core.members import (
     largest_archive,
     place_of,
 )
-from .._core.room import reserve
+from .._core.space import reserve
 from .._core.tarheader import Member
 from .._errors import CommandFailed, Error, InvalidValue
 from .runner import CommandRunner

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .._core.catalog import Backup, Identity
+from .._core.catalog import Backup
+from .._core.configuration_steps import CheckConfiguration
 from .._core.data_directory import DataDirectory
+from .._core.identity import Identity
 from .._core.plan_clone import (
-    CheckConfiguration,
     check_configuration,
     check_detached,
     check_places,
@@ -21,8 +22,9 @@ from .._core.plan_clone import (
     socket_settings,
 )
 from .._core.plan_repository import check_owner
-from .._host.clone import check_step, holding_data, own_configuration, tablespace_places, unusable
+from .._host.clone import holding_data, own_configuration, tablespace_places, unusable
 from .._host.cluster import missing_configuration, observe_identity, read_record
+from .._host.configuration_check import check_step
 from .._host.identity import read_identifier
 from .._host.processes import real_path
 from .._host.repository import known_major, require

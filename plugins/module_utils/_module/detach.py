@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from .._core.data_directory import check_stopped
 from .._core.plan_detach import Clone, plan_detach
-from .._host.apply import Host
-from .._host.apply_detach import STEPS
+from .._host.apply_detach import STEPS, DetachContext
 from .._host.cluster import observe_directory
 from .._host.identity import generate, observe_clone
 from .task import Result, Task, planned
@@ -22,7 +21,7 @@ def detach(task: Task) -> Result:
         plan = plan_detach(clone, generate())
         if plan.changed and not task.check_mode:
             check_stopped(clone.directory)
-        task.apply(plan, Host(task.runner, bin_directory=bin_directory), STEPS)
+        task.apply(plan, DetachContext(task.runner, bin_directory), STEPS)
         after = _observe(task, bin_directory)
     return planned(
         plan,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .._core.catalog import Identity
 from .._core.data_directory import DataDirectory
+from .._core.identity import Identity
 from .._core.new_cluster import signs_of_use
 from .._host.cluster import major_version
 from .._host.new_cluster import look

@@ -17,14 +17,14 @@ from .._core.plan_rollback import Rollback, plan_rollback
 from .._core.rollback import free_stamp
 from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
-from .._host.apply import Host
 from .._host.archiving import why_not_executable
-from .._host.aside import kept_paths
 from .._host.clone import own_configuration
 from .._host.cluster import observe_directory
+from .._host.kept_data import kept_paths
 from .._host.managers import signs_of_manager
 from .._host.processes import real_path
 from .._host.repository import read_catalog, require
+from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
 from .dependents import observed, told_of_rollback
 from .task import Result, Task, planned
@@ -44,15 +44,15 @@ def roll_back(task: Task) -> Result:
         rollback = _plan(task, directory, wanted, bin_directory, identifier)
         check_unmanaged(signs, "rolled back", task.options["manager_stopped"] or not rollback.plan.changed)
         found = observed(task, directory) if rollback.moves_data else None
-        host = Host(task.runner, bin_directory=bin_directory)
-        task.apply(rollback.plan, host, STEPS)
+        context = RestoreContext(task.runner, bin_directory)
+        task.apply(rollback.plan, context, STEPS)
     return planned(
         rollback.plan,
         in_place=not (rollback.plan.changed and task.check_mode),
         previous_directory=rollback.source,
         set_aside=rollback.aside,
         startable=rollback.startable,
-        warnings=[*warnings, *filter(None, [rollback.warning]), *host.notes],
+        warnings=[*warnings, *filter(None, [rollback.warning]), *context.notes],
         **told_of_rollback(found),
     )
 

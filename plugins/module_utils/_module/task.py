@@ -19,7 +19,7 @@ from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
 from .._core.secrets import masked, masked_all
 from .._errors import Error, ServerUnavailable
-from .._host.apply import Host, StepTable, apply, check_known
+from .._host.apply import StepTable, apply, check_known
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
 from .._host.ownership import held
@@ -158,11 +158,11 @@ class Task:
         self._kept_open.append(descriptor)
         self.runner = CommandRunner(self._kept_open)
 
-    def apply(self, plan: Plan, host: Host, steps: StepTable) -> None:
+    def apply(self, plan: Plan, context: object, steps: StepTable) -> None:
         """Carry a plan out with the functions of ``steps``, unless in check mode."""
         check_known(plan, steps)
         if not self.check_mode:
-            apply(plan, host, steps)
+            apply(plan, context, steps)
 
 
 def planned(plan: Plan, **facts: Any) -> dict[str, Any]:

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
     Backup,
     Catalog,
-    Identity,
     SegmentFile,
     wal_ranges,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 

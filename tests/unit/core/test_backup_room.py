@@ -12,7 +12,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room i
     check_still_fits,
     expected,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Room
+from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from tests.unit.core.examples import MB, backup
 
@@ -44,16 +44,16 @@ def test_without_any_backup_nothing_is_guessed_of_what_is_not_compressed() -> No
 
 def test_what_would_fill_the_repository_is_refused_with_the_figures() -> None:
     wanted = expected(200 * MB, KNOWN, "zstd")
-    check_backup_room("/srv/pgark/main/backup", Room(1, 110 * MB, 1000 * MB), wanted)
+    check_backup_room("/srv/pgark/main/backup", FreeSpace(1, 110 * MB, 1000 * MB), wanted)
     message = (
         r"no.* room for a backup in /srv/pgark/main/backup: about 60 MB are needed \(the cluster has 200 MB, .*\), "
         r"109 MB are free, of which 50 MB are kept for WAL\nHINT: make room"
     )
     with pytest.raises(Error, match=message):
-        check_backup_room("/srv/pgark/main/backup", Room(1, 109 * MB, 1000 * MB), wanted)
+        check_backup_room("/srv/pgark/main/backup", FreeSpace(1, 109 * MB, 1000 * MB), wanted)
 
 
 def test_what_takes_more_than_was_guessed_is_stopped_in_time() -> None:
-    check_still_fits("/srv/pgark", Room(1, 25 * MB, 1000 * MB))
+    check_still_fits("/srv/pgark", FreeSpace(1, 25 * MB, 1000 * MB))
     with pytest.raises(Error, match=r"was stopped .* file system of /srv/pgark: 24 MB are left, which are kept"):
-        check_still_fits("/srv/pgark", Room(1, 24 * MB, 1000 * MB))
+        check_still_fits("/srv/pgark", FreeSpace(1, 24 * MB, 1000 * MB))

@@ -12,15 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
-    Backup,
-    Identity,
-    SegmentFile,
-    wal_ranges,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._core import cluster_document
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, SegmentFile, wal_ranges
 from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile, Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import format_time
+from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
@@ -70,7 +67,7 @@ def test_a_backup_survives_its_document(subject: Backup) -> None:
 
 @given(st.builds(Identity, identifiers, st.integers(130000, 189999), st.sampled_from([MB, SIZE])))
 def test_an_identity_survives_its_document(subject: Identity) -> None:
-    assert Identity.from_document(json.loads(json.dumps(subject.as_document()))) == subject
+    assert cluster_document.from_document(json.loads(json.dumps(cluster_document.as_document(subject)))) == subject
 
 
 def test_a_document_is_readable_by_people() -> None:
@@ -78,7 +75,7 @@ def test_a_document_is_readable_by_people() -> None:
     assert document["format"] == 1
     assert document["stop_lsn"] == "0/3000158"
     assert document["stop_time"] == "2026-11-21T12:01:00.000000Z"
-    assert IDENTITY.as_document() == {
+    assert cluster_document.as_document(IDENTITY) == {
         "format": 1,
         "system_identifier": "7301234567890123456",
         "version": 170000,
@@ -92,7 +89,7 @@ def test_a_document_of_another_format_is_refused(given_format: object) -> None:
     with pytest.raises(InvalidValue, match=rf"backup.json has format {given_format!r}, expected 1\nHINT: "):
         Backup.from_document({**BACKUP.as_document(), "format": given_format})
     with pytest.raises(InvalidValue, match=rf"cluster.json has format {given_format!r}, expected 1\nHINT: "):
-        Identity.from_document({**IDENTITY.as_document(), "format": given_format})
+        cluster_document.from_document({**cluster_document.as_document(IDENTITY), "format": given_format})
 
 
 def test_what_a_document_has_on_top_is_no_error() -> None:
@@ -188,7 +185,7 @@ def test_a_damaged_description_is_named(missing: str) -> None:
     with pytest.raises(InvalidValue, match=rf"backup.json has no {missing}, expected one\nHINT: "):
         Backup.from_document(seal(document))
     with pytest.raises(InvalidValue, match=r"cluster.json has no version, expected one\nHINT: "):
-        Identity.from_document({"format": 1, "system_identifier": "73", "wal_segment_size": SIZE})
+        cluster_document.from_document({"format": 1, "system_identifier": "73", "wal_segment_size": SIZE})
 
 
 @pytest.mark.parametrize(
@@ -259,7 +256,7 @@ def test_what_was_changed_since_it_was_written_is_not_believed(change: dict[str,
 @pytest.mark.parametrize("size", [0, 1, MB + 1, 2 * 1024 * MB, "16MB", None, 1e400])
 def test_a_segment_size_is_one_that_initdb_knows(size: object) -> None:
     with pytest.raises(InvalidValue, match=r"^cluster.json has wal_segment_size .*, expected one of 1048576, "):
-        Identity.from_document({**IDENTITY.as_document(), "wal_segment_size": size})
+        cluster_document.from_document({**cluster_document.as_document(IDENTITY), "wal_segment_size": size})
 
 
 @pytest.mark.parametrize(("mtime", "year"), [(1 << 62, 2116), (10**21, 9999), (-(10**21), 1000)])

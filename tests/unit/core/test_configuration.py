@@ -6,7 +6,7 @@
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration, option_for
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import Change, FileEntry, Setting
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import Change, ConfigurationLine, Setting
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 CONF, AUTO = "/etc/pg/postgresql.conf", "/data/postgresql.auto.conf"
@@ -18,17 +18,17 @@ SETTINGS = {
 }
 
 
-def configuration(*entries: FileEntry, options: str = "") -> Configuration:
+def configuration(*entries: ConfigurationLine, options: str = "") -> Configuration:
     return Configuration.of(SETTINGS, entries, options)
 
 
 def test_the_last_line_about_a_setting_counts_for_each_kind_of_file() -> None:
     lines = [
-        FileEntry(CONF, 3, "archive_timeout", "1min"),
-        FileEntry("/etc/pg/conf.d/wal.conf", 1, "archive_timeout", "2min"),
-        FileEntry(AUTO, 3, "archive_timeout", "3min"),
-        FileEntry(AUTO, 4, "archive_timeout", "4min"),
-        FileEntry(CONF, 9, "timezone", "UTC"),
+        ConfigurationLine(CONF, 3, "archive_timeout", "1min"),
+        ConfigurationLine("/etc/pg/conf.d/wal.conf", 1, "archive_timeout", "2min"),
+        ConfigurationLine(AUTO, 3, "archive_timeout", "3min"),
+        ConfigurationLine(AUTO, 4, "archive_timeout", "4min"),
+        ConfigurationLine(CONF, 9, "timezone", "UTC"),
     ]
     found = configuration(*lines).settings
     assert (found["archive_timeout"].by_hand, found["archive_timeout"].automatic) == (lines[1], lines[3])
@@ -92,12 +92,12 @@ def test_the_command_line_is_in_the_way_of_nothing_else() -> None:
     given.check_command_line([Change("archive_timeout", "17", None, False), Change("wal_level", "replica", "x", True)])
 
 
-SYNTAX = FileEntry(CONF, 3, None, None, "syntax error")
-UNKNOWN = FileEntry(CONF, 4, "archive_tmeout", "60", "unrecognized configuration parameter")
-WRONG = FileEntry(CONF, 5, "archive_timeout", "soon", "setting could not be applied")
-LATER = FileEntry(CONF, 6, "max_connections", "200", "setting could not be applied")
-WAITS = FileEntry(AUTO, 3, "wal_level", "logical", "setting could not be applied")
-ZONE = FileEntry(CONF, 7, "timezone", "Moon", "setting could not be applied")
+SYNTAX = ConfigurationLine(CONF, 3, None, None, "syntax error")
+UNKNOWN = ConfigurationLine(CONF, 4, "archive_tmeout", "60", "unrecognized configuration parameter")
+WRONG = ConfigurationLine(CONF, 5, "archive_timeout", "soon", "setting could not be applied")
+LATER = ConfigurationLine(CONF, 6, "max_connections", "200", "setting could not be applied")
+WAITS = ConfigurationLine(AUTO, 3, "wal_level", "logical", "setting could not be applied")
+ZONE = ConfigurationLine(CONF, 7, "timezone", "Moon", "setting could not be applied")
 TEXTS = {
     SYNTAX: f"{CONF}:3: syntax error",
     UNKNOWN: f"{CONF}:4: unrecognized configuration parameter: archive_tmeout = '60'",
@@ -117,8 +117,8 @@ TEXTS = {
     ],
 )
 def test_lines_that_the_server_does_not_take_are_named(
-    corrected: tuple[str, ...], reloaded: bool, found: list[FileEntry]
+    corrected: tuple[str, ...], reloaded: bool, found: list[ConfigurationLine]
 ) -> None:
-    good = FileEntry(CONF, 1, "archive_timeout", "60")
+    good = ConfigurationLine(CONF, 1, "archive_timeout", "60")
     given = configuration(good, SYNTAX, UNKNOWN, WRONG, LATER, WAITS, ZONE)
     assert given.faults(corrected, reloaded) == [TEXTS[entry] for entry in found]

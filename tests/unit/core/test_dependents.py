@@ -14,7 +14,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents im
     Publication,
     Receiver,
     Slot,
-    Subscription,
     slot_on_disk,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_text import (
@@ -26,6 +25,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_te
     undone,
     will_be_off,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.subscription import Subscription
 
 ONE = Receiver("db2", "192.0.2.2", "sync")
 MIRROR = Receiver("mirror", "192.0.2.9")

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._core import cluster_document
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import (
     mapping,
@@ -27,6 +28,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.documents imp
     sequence,
     shown,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 
@@ -118,8 +120,10 @@ def test_no_value_anywhere_raises_anything_but_our_error(data: st.DataObject) ->
     kind = data.draw(st.sampled_from([Subject, Identity, Backup, RestoreRecord, Journal]))
     document = data.draw(st.fixed_dictionaries({}, optional={each.name: anything for each in fields(kind)}))
     with suppress(Error):
-        if kind in (Identity, Backup):
-            kind.from_document({"format": 1, **document})  # type: ignore[union-attr]  # both have it
+        if kind is Identity:
+            cluster_document.from_document({"format": 1, **document})
+        elif kind is Backup:
+            Backup.from_document({"format": 1, **document})
         else:
             read_fields(kind, "x.json", document, **(READERS if kind is Subject else {}))
 

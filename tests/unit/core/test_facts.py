@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.facts import check_label, check_manifest
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import FileEntry, Manifest, WalNeed
+from ansible_collections.pgark.postgres.plugins.module_utils._core.facts import check_manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._core.file_entry import FileEntry
+from ansible_collections.pgark.postgres.plugins.module_utils._core.label import check_label
+from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import CheckLabel
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error

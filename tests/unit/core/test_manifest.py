@@ -8,12 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import (
-    FileEntry,
-    Manifest,
-    WalNeed,
-    compare,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.file_entry import FileEntry
+from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed, compare
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import MB

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RECORD
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import (
     archives,
     check_size,

@@ -10,7 +10,8 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.outcome import Outcome, check_outcome, is_before
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target, format_time
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from tests.unit.core.examples import minutes

@@ -22,7 +22,12 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_disabled,
     wanted_when_enabled,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import Change, FileEntry, Setting, changes
+from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
+    Change,
+    ConfigurationLine,
+    Setting,
+    changes,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import Kept
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 
@@ -49,8 +54,8 @@ def server(**values: str) -> dict[str, Setting]:
 def configured(by_hand: dict[str, str] | None = None, automatic: dict[str, str] | None = None) -> dict[str, Setting]:
     """Give the settings of a server started with these lines in a file, and these in that of ALTER SYSTEM."""
     by_hand, automatic = by_hand or {}, automatic or {}
-    lines = [FileEntry(CONF, number, *line) for number, line in enumerate(by_hand.items(), 1)]
-    lines += [FileEntry(AUTO, number, *line) for number, line in enumerate(automatic.items(), 3)]
+    lines = [ConfigurationLine(CONF, number, *line) for number, line in enumerate(by_hand.items(), 1)]
+    lines += [ConfigurationLine(AUTO, number, *line) for number, line in enumerate(automatic.items(), 3)]
     return dict(Configuration.of(server(**by_hand | automatic), lines, "").settings)
 
 
@@ -258,17 +263,17 @@ def test_a_restart_is_due_for_what_differs_and_for_what_waits() -> None:
 def test_no_restart_is_due_when_it_would_bring_what_is_there(source: str) -> None:
     """The mark stays after an ALTER SYSTEM was taken back, and where the command line outranks one."""
     current = server()
-    lines = [FileEntry(AUTO, 3, "archive_mode", "on")] if source == "command line" else []
+    lines = [ConfigurationLine(AUTO, 3, "archive_mode", "on")] if source == "command line" else []
     current["archive_mode"] = replace(FRESH[0], pending_restart=True, source=source)
     current = dict(Configuration.of(current, lines, "").settings)
     assert restart_reasons(current, {"archive_mode": "off"}) == []
 
 
-WRONG = FileEntry(CONF, 5, "archive_timeout", "soon", "setting could not be applied")
-SYNTAX = FileEntry(CONF, 7, None, None, "syntax error")
+WRONG = ConfigurationLine(CONF, 5, "archive_timeout", "soon", "setting could not be applied")
+SYNTAX = ConfigurationLine(CONF, 7, None, None, "syntax error")
 
 
-def with_lines(*entries: FileEntry, **settings: Setting) -> Configuration:
+def with_lines(*entries: ConfigurationLine, **settings: Setting) -> Configuration:
     return Configuration.of({**server(), **settings}, entries, "")
 
 
@@ -294,7 +299,7 @@ def test_errors_in_files_are_a_warning_where_nothing_has_to_take_effect() -> Non
 def test_an_error_that_is_about_to_be_outranked_is_none() -> None:
     given = with_lines(WRONG)
     assert check_changeable(given, changes(given.settings, {"archive_timeout": "60"}), []) == []
-    reset = with_lines(WRONG, FileEntry(AUTO, 3, "archive_timeout", "60"))
+    reset = with_lines(WRONG, ConfigurationLine(AUTO, 3, "archive_timeout", "60"))
     with pytest.raises(Error, match="setting could not be applied: archive_timeout = 'soon'"):
         check_changeable(reset, changes(reset.settings, {"archive_timeout": None}), [])
 
@@ -313,7 +318,7 @@ def test_a_setting_that_stays_as_it_was_is_no_success() -> None:
 
 @pytest.mark.parametrize("mode", ["on", None])
 def test_what_waits_for_a_restart_is_a_success(mode: str | None) -> None:
-    entries = [] if mode is None else [FileEntry(AUTO, 3, "archive_mode", mode, "setting could not be applied")]
+    entries = [] if mode is None else [ConfigurationLine(AUTO, 3, "archive_mode", mode, "setting could not be applied")]
     waiting = replace(FRESH[0], value="off" if mode == "on" else "on", pending_restart=True)
     given = with_lines(*entries, archive_mode=waiting)
     check_in_force(given, {"archive_mode": mode}, reloaded=True)
@@ -321,7 +326,7 @@ def test_what_waits_for_a_restart_is_a_success(mode: str | None) -> None:
 
 
 def test_an_error_that_only_the_reload_shows_is_no_success() -> None:
-    given = with_lines(FileEntry(CONF, 2, "max_wal_senders", "many", "setting could not be applied"))
+    given = with_lines(ConfigurationLine(CONF, 2, "max_wal_senders", "many", "setting could not be applied"))
     check_in_force(given, {}, reloaded=False)
     with pytest.raises(Error, match=r"will not start again:\n.*wal.conf:2: .*max_wal_senders = 'many'\nHINT: correct"):
         check_in_force(given, {}, reloaded=True)

@@ -7,6 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import (
+    CheckConfiguration,
+    check_effective,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     Place,
@@ -15,10 +19,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import MakeDirectory, Plan, SetAccess
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
-    CheckConfiguration,
     check_clone_directory,
     check_configuration,
-    check_effective,
     check_places,
     check_source,
     clone_settings,

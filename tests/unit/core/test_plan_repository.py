@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.cluster_document import as_document
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import (
     MakeDirectory,
@@ -49,7 +50,7 @@ def test_an_empty_place_becomes_a_repository_marked_before_anything_is_below_it(
         MakeDirectory("/srv/pgark", 0o750, "backup"),
         WriteDocument("/srv/pgark/repository.json", {"format": 1, "id": "new-id"}, 0o640, "backup"),
         MakeDirectory("/srv/pgark/main", 0o750, "backup"),
-        WriteDocument("/srv/pgark/main/cluster.json", IDENTITY.as_document(), 0o640, "backup"),
+        WriteDocument("/srv/pgark/main/cluster.json", as_document(IDENTITY), 0o640, "backup"),
         MakeDirectory("/srv/pgark/main/backup", 0o750, "backup"),
         MakeDirectory("/srv/pgark/main/wal", 0o750, "backup"),
     )

@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import (
+    PlaceLinks,
+    RestoreConfiguration,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     Place,
     Reservation,
     RestoreRecord,
     RestoreRequest,
-    Room,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
@@ -39,14 +43,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     ConfigureRecovery,
     FinishStaging,
     MoveTablespaces,
-    NoteKept,
     NoteUndo,
     PlaceLeftSegments,
-    PlaceLinks,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
-    RestoreConfiguration,
     SaveWal,
     SetAside,
     SwapEntries,
@@ -55,6 +56,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
+from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
@@ -81,7 +83,7 @@ STAGED = RestoreRecord(
     reservation=RUN,
     timeline=1,
 )
-RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=Room(1, 1 << 40), mark="7")
+RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=FreeSpace(1, 1 << 40), mark="7")
 MISSING = replace(RUNNING, kind="missing")
 SETTINGS = {"restore_command": "get", "recovery_target_timeline": "1"}
 OVERRIDES = {"listen_addresses": ""}
@@ -147,7 +149,7 @@ def test_segments_in_which_a_timeline_was_left_are_staged_with_it(
     )
     room = PARTS.size + size
     with pytest.raises(NoRoom):
-        plan_staging(replace(RUNNING, kind=kind, room=Room(1, room)), *arguments)
+        plan_staging(replace(RUNNING, kind=kind, room=FreeSpace(1, room)), *arguments)
 
 
 def test_in_a_mount_point_everything_stays_on_its_file_system() -> None:
@@ -196,10 +198,10 @@ def test_a_directory_outside_gets_a_neighbour_whose_name_does_not_grow(place: Pl
 def test_tablespaces_and_wal_outside_get_new_directories_that_the_record_names() -> None:
     directory = replace(
         RUNNING,
-        wal=Place("/fast/wal", room=Room(2, 1 << 40)),
+        wal=Place("/fast/wal", room=FreeSpace(2, 1 << 40)),
         tablespaces={
-            "16384": Place("/ts/now", inside="/ts/now", room=Room(1, 1 << 40)),
-            "16385": Place("/ts/gone", room=Room(1, 1 << 40)),
+            "16384": Place("/ts/now", inside="/ts/now", room=FreeSpace(1, 1 << 40)),
+            "16385": Place("/ts/gone", room=FreeSpace(1, 1 << 40)),
             "99": Place("/ts/not in the backup"),
         },
     )

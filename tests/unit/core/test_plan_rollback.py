@@ -12,10 +12,9 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     RestoreRecord,
-    Room,
     check_stopped,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import made_by
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept, made_by
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import (
@@ -26,7 +25,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback
     plan_rollback,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
-    NoteKept,
     PutInPlace,
     ReleaseControl,
     SetAside,
@@ -39,6 +37,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
     check_no_rollback,
     free_stamp,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from tests.unit.core.examples import NOON, minutes
@@ -62,7 +61,7 @@ def record(replaced: str, mark: str, **changes: Any) -> RestoreRecord:
 
 FIRST = record("1", mark="5")
 RESTORED = DataDirectory(
-    *("/pgdata", DATA, "cluster"), system_identifier=IDENTIFIER, record=FIRST, mark="6 first", room=Room(1, 0)
+    *("/pgdata", DATA, "cluster"), system_identifier=IDENTIFIER, record=FIRST, mark="6 first", room=FreeSpace(1, 0)
 )
 ORIGINAL = Kept(before("1"), "cluster", "5", system_identifier=IDENTIFIER, device=1)
 ASIDE = Kept(before("2"), "cluster", "6 first", FIRST, IDENTIFIER, device=1)

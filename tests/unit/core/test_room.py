@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place, Room
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import FileEntry, Manifest, WalNeed
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place
+from ansible_collections.pgark.postgres.plugins.module_utils._core.file_entry import FileEntry
+from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts, check_room
+from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from tests.unit.core.examples import BACKUP, MB, SIZE
@@ -20,12 +22,12 @@ BACKED_UP = replace(BACKUP, tablespaces={"1": "/ts/a", "2": "/ts/empty"})
 
 def directory(data: int, wal: int | None = None, tablespace: int | None = None) -> DataDirectory:
     """Make a data directory with this many MB free, and as many on other file systems, None for the same."""
-    here = Room(1, data * MB)
-    there = here if tablespace is None else Room(3, tablespace * MB)
+    here = FreeSpace(1, data * MB)
+    there = here if tablespace is None else FreeSpace(3, tablespace * MB)
     return DataDirectory(
         *("/data", "/data", "cluster"),
         room=here,
-        wal=None if wal is None else Place("/wal", room=Room(2, wal * MB)),
+        wal=None if wal is None else Place("/wal", room=FreeSpace(2, wal * MB)),
         tablespaces={oid: Place(f"/ts/{oid}", room=there) for oid in ("1", "2")},
     )
 
@@ -67,13 +69,13 @@ def test_a_tablespace_in_place_takes_its_room_in_the_data_directory() -> None:
 
 
 def test_room_is_left_for_the_server_that_runs() -> None:
-    found = replace(directory(46), room=Room(1, 46 * MB, 100 * MB), tablespaces={})
+    found = replace(directory(46), room=FreeSpace(1, 46 * MB, 100 * MB), tablespaces={})
     backup = replace(BACKED_UP, tablespaces={"1": "pg_tblspc/1"})
     with pytest.raises(
         Error, match=r"42 MB are needed .*, 46 MB are free \(48234496 bytes\), of which 5 MB are left to"
     ):
         check_room(found, backup, PARTS)
-    check_room(replace(found, room=Room(1, 47 * MB, 100 * MB)), backup, PARTS)
+    check_room(replace(found, room=FreeSpace(1, 47 * MB, 100 * MB)), backup, PARTS)
 
 
 def test_what_earlier_restores_have_left_in_a_backup_takes_no_room() -> None:

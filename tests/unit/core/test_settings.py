@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
     Change,
-    FileEntry,
+    ConfigurationLine,
     Setting,
     changes,
     choose_compression,
@@ -69,8 +69,8 @@ def test_a_reset_that_nobody_has_told_the_server_of_is_repeated() -> None:
         assert changes({"archive_timeout": done}, {"archive_timeout": None}) == ()
 
 
-def written(name: str, value: str, file: str = "/data/postgresql.auto.conf", line: int = 3) -> FileEntry:
-    return FileEntry(file, line, name, value)
+def written(name: str, value: str, file: str = "/data/postgresql.auto.conf", line: int = 3) -> ConfigurationLine:
+    return ConfigurationLine(file, line, name, value)
 
 
 MODE = Setting("archive_mode", "off", kind="enum", context="postmaster", default="off")

@@ -15,13 +15,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
     STOPS,
     TARGETS,
     Target,
-    format_time,
-    parse_age,
     parse_name,
-    parse_time,
     parse_timeline,
     parse_xid,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time, parse_age, parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.unit.core.examples import MOMENTS
 

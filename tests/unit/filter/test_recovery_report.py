@@ -19,7 +19,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.fleet_report 
     asked_target,
     fleet_report,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target, parse_time
+from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from tests.gates.setup import ROOT
 from tests.unit.filter.results import DRAWN, FLEET, LONG, SHORT, found, reachable, unreachable, window

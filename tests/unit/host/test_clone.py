@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import CheckConfiguration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place
 from ansible_collections.pgark.postgres.plugins.module_utils._core.own_places import NAMES_OF_PLACES
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import CheckConfiguration
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import clone
+from ansible_collections.pgark.postgres.plugins.module_utils._host import clone, configuration_check
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.host.fakes import FakeRunner
 
@@ -66,7 +66,7 @@ def test_the_configuration_is_outside_only_where_it_is_another_directory(tmp_pat
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no server run here."""
-    monkeypatch.setattr(clone, "servers_running", dict)
+    monkeypatch.setattr(configuration_check, "servers_running", dict)
 
 
 def check(tmp_path: Path, config_file: str | None = None) -> tuple[CheckConfiguration, list[str]]:
@@ -91,7 +91,7 @@ def test_a_configuration_without_rules_for_clients_is_refused(tmp_path: Path) ->
     runner = answering(tmp_path, argv, Result(0, f"{tmp_path}/data\n", ""))
     (tmp_path / "pg_hba.conf").unlink()
     with pytest.raises(Error, match="which is not there, and without it no server starts"):
-        clone.check_step(step, "/bin", runner)
+        configuration_check.check_step(step, "/bin", runner)
 
 
 @pytest.mark.parametrize("config_file", [None, "/etc/clone/postgresql.conf"])
@@ -99,23 +99,25 @@ def test_postgresql_is_asked_where_it_would_work(config_file: str | None, tmp_pa
     step, argv = check(tmp_path, config_file)
     os.symlink(tmp_path / "data", tmp_path / "link")
     for answer in ("data.restore", "data", "link"):
-        clone.check_step(step, "/bin", answering(tmp_path, argv, Result(0, f"{tmp_path}/{answer}\n", "")))
+        configuration_check.check_step(step, "/bin", answering(tmp_path, argv, Result(0, f"{tmp_path}/{answer}\n", "")))
     with pytest.raises(Error, match="would work in /srv/source"):
-        clone.check_step(step, "/bin", FakeRunner((argv, Result(0, "/srv/source\n", ""))))
+        configuration_check.check_step(step, "/bin", FakeRunner((argv, Result(0, "/srv/source\n", ""))))
 
 
 def test_a_configuration_that_cannot_be_read_is_quoted(tmp_path: Path) -> None:
     step, argv = check(tmp_path)
     words = 'could not open configuration directory "/etc/postgresql/17/main/conf.d"'
     with pytest.raises(Error, match=f"the configuration in .* cannot be read: .*{words}"):
-        clone.check_step(step, "/bin", FakeRunner((argv, Result(1, "", words))))
+        configuration_check.check_step(step, "/bin", FakeRunner((argv, Result(1, "", words))))
 
 
 def test_a_clone_that_would_write_where_a_running_server_does_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step, argv = check(tmp_path)
-    monkeypatch.setattr(clone, "servers_running", lambda: {"/srv/source": ["/bin/postgres", "-D", "/srv/source"]})
+    monkeypatch.setattr(
+        configuration_check, "servers_running", lambda: {"/srv/source": ["/bin/postgres", "-D", "/srv/source"]}
+    )
     answers = {"external_pid_file": "/run/source.pid", "port": "5432"}
     own = [([*argv[:2], name, *argv[3:]], Result(0, f"{answers.get(name, '')}\n", "")) for name in NAMES_OF_PLACES]
     theirs = [
@@ -126,4 +128,4 @@ def test_a_clone_that_would_write_where_a_running_server_does_is_refused(
     with pytest.raises(
         Error, match=r"would write where that of /srv/source does: external_pid_file = '/run/source.pid'"
     ):
-        clone.check_step(step, "/bin", runner)
+        configuration_check.check_step(step, "/bin", runner)

@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
-    HELD_CONTROL,
-    RECORD,
     DataDirectory,
     Place,
     Reservation,
     RestoreRecord,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Step
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
@@ -18,8 +18,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     SaveWal,
     SwapEntries,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, carry_out
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_switch import STEPS
+from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from tests.unit.host.fakes import FakeRunner, Killed, changes_of, killed_at
 from tests.unit.host.synthetic import contents, fill, name_of, segment
 
@@ -64,7 +65,7 @@ class MountPoint:
             save = SaveWal(path, staging, Layout(f"{path}-repository", "main"))
             steps = [save, SwapEntries(path, staging, str(self.previous), self.entries), *steps]
         for step in steps:
-            carry_out(step, Host(FakeRunner()), STEPS)
+            carry_out(step, RestoreContext(FakeRunner()), STEPS)
 
     def check_done(self) -> None:
         """All that is new is in place with the WAL that was saved, all that is old in the previous directory."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Room
+from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import files
 from tests.unit.host.fakes import Killed, changes_of, killed_at
@@ -187,8 +187,8 @@ def test_room_is_that_of_the_nearest_parent(tmp_path: Path) -> None:
 def test_what_is_going_to_be_removed_counts_as_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "leftover").mkdir()
     (tmp_path / "leftover" / "base.tar").write_bytes(bytes(5000))
-    monkeypatch.setattr(files, "room_of", lambda _path: Room(1, 100, 10000))
-    assert files.room_without(str(tmp_path), [f"{tmp_path}/leftover", f"{tmp_path}/gone"]) == Room(1, 5100, 10000)
+    monkeypatch.setattr(files, "room_of", lambda _path: FreeSpace(1, 100, 10000))
+    assert files.room_without(str(tmp_path), [f"{tmp_path}/leftover", f"{tmp_path}/gone"]) == FreeSpace(1, 5100, 10000)
 
 
 @pytest.mark.parametrize("before", [b"", b"base_backup, process 1234567 on a host with a long name\n"])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog, Identity, SegmentFile
+from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog, SegmentFile
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._host.forks import (

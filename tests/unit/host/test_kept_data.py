@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import Item, Users, reason
-from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import NoteKept
+from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import Item, NoteKept, Users, reason
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, marks, removal

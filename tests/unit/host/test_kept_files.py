@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import PlaceLinks
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
-from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import PlaceLinks
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_files
 from tests.unit.host.synthetic import fill

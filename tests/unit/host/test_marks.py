@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import PLACE_MARK
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import PLACE_MARK
 from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import marks

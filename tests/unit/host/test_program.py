@@ -19,9 +19,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files, apply_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, apply
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import apply
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program, observe_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from tests.gates.layers import COLLECTION
 from tests.gates.setup import ROOT
 from tests.unit.host.fakes import Killed, killed_at
@@ -45,7 +44,7 @@ def base_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def install(path: Path) -> None:
-    apply(plan_program(observe_program(str(path))), Host(CommandRunner()), {**apply_files.STEPS, **apply_program.STEPS})
+    apply(plan_program(observe_program(str(path))), None, {**apply_files.STEPS, **apply_program.STEPS})
 
 
 def version(*command: str | Path) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import CheckStartable, PutBack
+from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import PutBack
+from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import CheckStartable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import fitting

@@ -20,7 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Ti
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walpages import Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, carry_out
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
@@ -36,7 +36,7 @@ def lay_out(layout: Layout) -> int:
     access = (current_user(), None, 0o750)
     plan = plan_repository(layout, repository.observe(layout), IDENTITY, access, "an-id")
     for step in plan.steps:
-        carry_out(step, Host(CommandRunner()), STEPS)
+        carry_out(step, None, STEPS)
     return len(plan.steps)
 
 

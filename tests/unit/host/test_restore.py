@@ -13,17 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
-    HELD_CONTROL,
-    RECORD,
-    Reservation,
-    RestoreRecord,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
+from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged
 from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import (
     described_manifest,
     read_manifest,
@@ -63,7 +59,7 @@ def stage_again(staging: str, record: RestoreRecord) -> None:
     """Begin as a plan would: what has a record is discarded first."""
     left = read_record(staging) if os.path.isdir(staging) else None
     if left is not None:
-        restore.discard(staging, left.places)
+        staged.discard(staging, left.places)
     restore.begin(staging, record)
 
 
@@ -85,7 +81,7 @@ def test_a_record_that_another_process_was_writing_is_cleared_away(tmp_path: Pat
     assert os.listdir(tmp_path / "data.restore") == [RECORD]
 
 
-def staged(tmp_path: Path, name: str) -> tuple[Path, RestoreRecord]:
+def made_staging(tmp_path: Path, name: str) -> tuple[Path, RestoreRecord]:
     """Make a staging directory with a tablespace outside."""
     staging, outside = tmp_path / name, tmp_path / f"{name} tablespace"
     restore.begin(str(staging), replace(RECORDED, places=(str(outside),)))
@@ -98,7 +94,7 @@ def staged(tmp_path: Path, name: str) -> tuple[Path, RestoreRecord]:
 def test_staging_is_marked_complete_after_everything_is_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    staging, record = staged(tmp_path, "staging")
+    staging, record = made_staging(tmp_path, "staging")
     complete = replace(record, complete=True)
     done = changes_of(monkeypatch, lambda: restore.finish(str(staging), complete, None))
     marked = next(number for number, change in enumerate(done) if change.startswith("rename "))
@@ -109,7 +105,7 @@ def test_staging_is_marked_complete_after_everything_is_durable(
 
 
 def test_for_a_mount_point_the_record_names_the_mount_point(tmp_path: Path) -> None:
-    staging, record = staged(tmp_path, "pgark.restore")
+    staging, record = made_staging(tmp_path, "pgark.restore")
     restore.finish(str(staging), record, str(tmp_path))
     found = read_record(str(staging))
     assert found is not None
@@ -117,11 +113,11 @@ def test_for_a_mount_point_the_record_names_the_mount_point(tmp_path: Path) -> N
 
 
 def test_finishing_that_is_killed_is_complete_or_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counted, record = staged(tmp_path, "counted")
+    counted, record = made_staging(tmp_path, "counted")
     moments = len(changes_of(monkeypatch, lambda: restore.finish(str(counted), record, None)))
     states = []
     for moment in range(1, moments + 1):
-        staging, record = staged(tmp_path, f"staging {moment}")
+        staging, record = made_staging(tmp_path, f"staging {moment}")
         with killed_at(monkeypatch, moment), pytest.raises(Killed):
             restore.finish(str(staging), replace(record, complete=True), None)
         left = read_record(str(staging))
@@ -141,19 +137,19 @@ def test_discarding_that_is_killed_never_forgets_a_directory_outside(
     disk: Callable[[pytest.MonkeyPatch], AbstractContextManager[object]],
 ) -> None:
     """Nor is what is left ever taken for a whole one, which it was before; also where a record cannot be written."""
-    counted, record = staged(tmp_path, "counted")
+    counted, record = made_staging(tmp_path, "counted")
     write_record(str(counted), replace(record, complete=True))
     with disk(monkeypatch):
-        moments = len(changes_of(monkeypatch, lambda: restore.discard(str(counted), record.places)))
+        moments = len(changes_of(monkeypatch, lambda: staged.discard(str(counted), record.places)))
     assert os.listdir(counted) == [RECORD]
     assert read_record(str(counted)) == record
     for moment in range(1, moments + 1):
-        staging, record = staged(tmp_path, f"staging {moment}")
+        staging, record = made_staging(tmp_path, f"staging {moment}")
         complete = replace(record, complete=True)
         write_record(str(staging), complete)
         whole = set(contents(staging)) | set(contents(Path(record.places[0])))
         with disk(monkeypatch), killed_at(monkeypatch, moment), pytest.raises(Killed):
-            restore.discard(str(staging), record.places)
+            staged.discard(str(staging), record.places)
         left = read_record(str(staging))
         assert left in (record, complete)
         assert left == record or whole <= set(contents(staging)) | set(contents(Path(record.places[0])))
@@ -265,7 +261,7 @@ def test_recovery_is_configured_where_a_link_kept_the_file_out_of_the_backup(tmp
 
 
 def test_what_was_overridden_is_still_noted_when_staging_is_complete(tmp_path: Path) -> None:
-    staging, record = staged(tmp_path, "staging")
+    staging, record = made_staging(tmp_path, "staging")
     write_record(str(staging), replace(record, overrides={"port": "1"}))
     restore.finish(str(staging), replace(record, complete=True), None)
     found = read_record(str(staging))
@@ -283,8 +279,8 @@ def test_the_control_file_is_released_once(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize("error", [Error("not good"), OSError(errno.ENOSPC, "No space left on device")])
 def test_what_cannot_be_finished_takes_no_room(tmp_path: Path, error: Exception) -> None:
-    staging, record = staged(tmp_path, "staging")
-    with pytest.raises(type(error)), restore.discarded_on_failure(str(staging)):
+    staging, record = made_staging(tmp_path, "staging")
+    with pytest.raises(type(error)), staged.discarded_on_failure(str(staging)):
         raise error
     assert os.listdir(staging) == [RECORD]
     assert not os.path.exists(record.places[0])
@@ -292,14 +288,14 @@ def test_what_cannot_be_finished_takes_no_room(tmp_path: Path, error: Exception)
 
 def test_what_cannot_be_finished_goes_from_a_full_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its record, which says so already, is not written again."""
-    staging, _record = staged(tmp_path, "staging")
-    with full(monkeypatch), pytest.raises(OSError, match="No space"), restore.discarded_on_failure(str(staging)):
+    staging, _record = made_staging(tmp_path, "staging")
+    with full(monkeypatch), pytest.raises(OSError, match="No space"), staged.discarded_on_failure(str(staging)):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert os.listdir(staging) == [RECORD]
 
 
 def test_what_is_killed_is_left_to_the_next_run(tmp_path: Path) -> None:
-    staging, _record = staged(tmp_path, "staging")
-    with pytest.raises(Killed), restore.discarded_on_failure(str(staging)):
+    staging, _record = made_staging(tmp_path, "staging")
+    with pytest.raises(Killed), staged.discarded_on_failure(str(staging)):
         raise Killed
     assert (staging / "PG_VERSION").exists()

@@ -12,12 +12,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
-    HELD_CONTROL,
-    RECORD,
-    DataDirectory,
-    RestoreRecord,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
@@ -25,12 +21,13 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import aside, rollback
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import Host, apply
+from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import apply
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     mark_of,
     observe_directory,
     write_record,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS
 from tests.unit.host.fakes import Killed, changes_of, killed_at
@@ -80,7 +77,7 @@ class Restored:
     def roll_back(self, wanted: str | None = None) -> bool:
         """Roll back; tell whether there was anything to do."""
         plan = plan_rollback(self.situation(wanted), wanted, force=False, stamp=STAMP, anew=Anew()).plan
-        apply(plan, Host(ControlRunner(), bin_directory="/bin17"), STEPS)
+        apply(plan, RestoreContext(ControlRunner(), "/bin17"), STEPS)
         return plan.changed
 
     def check_done(self) -> None:

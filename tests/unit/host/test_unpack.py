@@ -15,18 +15,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
-    HELD_CONTROL,
-    PLACE_MARK,
-    RECORD,
-    Reservation,
-    RestoreRecord,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, PLACE_MARK, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import UnpackBackup
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, unpack
+from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged, unpack
 from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
@@ -53,7 +48,7 @@ class Subject:
 
     def again(self) -> None:
         """Begin anew."""
-        restore.discard(str(self.staging), self.record.places)
+        staged.discard(str(self.staging), self.record.places)
         restore.begin(str(self.staging), self.record)
 
     def check_record(self) -> None:
