@@ -60,7 +60,7 @@ def test_an_error_of_ours_and_one_of_the_operating_system_are_told_as_they_are(m
     [
         (("/x",), "/x", "the file system of /x"),
         (("/x", None, "/y"), "/x -> /y", "the file system of /y"),
-        (("/x\udcff",), "/x\udcff", "the file system of /x\udcff"),
+        (("/x\udcff",), r"/x\udcff", r"the file system of /x\udcff"),
         ((), "the operating system", "the file systems of the data and of the repository"),
     ],
 )

@@ -13,6 +13,7 @@ from .._errors import InvalidValue
 from . import documents
 from .identity import Identity
 from .layout import FORMAT
+from .quoting import shown
 from .wal import SEGMENT_SIZES
 
 _NAME = "cluster.json"
@@ -41,6 +42,6 @@ def check_format(name: str, document: Mapping[str, Any]) -> None:
     found = document.get("format")
     if isinstance(found, bool) or not isinstance(found, int) or found != FORMAT:
         raise InvalidValue(
-            f"{name} has format {documents.shown(found)}, expected {FORMAT}",
+            f"{name} has format {shown(found)}, expected {FORMAT}",
             "use the version of pgark.postgres that wrote it",
         )

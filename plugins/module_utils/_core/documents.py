@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from .._errors import InvalidValue
+from .quoting import shown
 from .times import parse_time
 from .wal import Lsn
 
@@ -25,7 +26,6 @@ Read = TypeVar("Read")
 
 _LONGEST_NUMBER = 25
 _LONGEST_TEXT = 4096  # PATH_MAX, and more than any other text that we write
-_SHOWN = 60
 _DEEPEST = 20  # ours have five
 # Within a day of what a datetime can hold, another zone has none; no server wrote before there were any.
 _MOMENTS = (datetime(1000, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, tzinfo=timezone.utc))
@@ -113,21 +113,6 @@ def _taken(name: str, key: str, value: object, reader: Reader) -> Any:
         return reader(value)
     except Unfit as error:
         raise InvalidValue(f"{name} has {key} {shown(value)}, expected {error}", _HINT) from None
-
-
-def shown(value: object) -> str:
-    """Quote a value in a message, as far as that is of use."""
-    quoted = ascii(value)
-    return quoted if len(quoted) <= _SHOWN else f"{quoted[:_SHOWN]}..."
-
-
-def printable(words: str) -> str:
-    r"""Give words of a repository on one line: nothing in them looks like what we say ourselves, or steers a terminal.
-
-    >>> print(printable("a label\nHINT: \x1b[2J"))
-    a label\nHINT: \x1b[2J
-    """
-    return words if words.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
 def number(low: int, high: int) -> Reader:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from . import documents
+from .quoting import printable
 
 AUTOMATIC = "postgresql.auto.conf"
 MAIN = "postgresql.conf"
@@ -186,6 +187,6 @@ def what_differs(kept: Kept, there: Mapping[str, str], chosen: Collection[KeptFi
     others = [f for f in kept.outside if f.kind == "file" and there[f.path] != "same" and f not in chosen]
     if not others:
         return ()
-    copies = documents.printable(", ".join(f"{file.path} ({file.stored})" for file in others))
+    copies = ", ".join(printable(f"{file.path} ({file.stored})") for file in others)
     text = f"the server will start with a configuration that is not that of the backup, which lies in {stored}"
     return (f"{text}: {copies}; pitr_restore_configuration=backup puts it back",)

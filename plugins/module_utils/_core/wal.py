@@ -16,6 +16,7 @@ from functools import cached_property
 from itertools import accumulate
 
 from .._errors import InvalidValue
+from .quoting import shown
 
 DEFAULT_SEGMENT_SIZE = 16 * 1024 * 1024
 SEGMENT_SIZES = tuple(1 << bits for bits in range(20, 31))  # initdb --wal-segsize, in MB
@@ -25,6 +26,8 @@ _LOG_FILE_SIZE = 1 << 32
 
 _LSN = re.compile(r"([0-9A-F]{1,8})/([0-9A-F]{1,8})", re.IGNORECASE)
 _TIMELINE = re.compile(r"\d{1,10}", re.ASCII)
+_WORD = re.compile(r"[^ \t\v\f\r]+")
+_LONGEST_LINE = 1023  # readTimeLineHistory() reads into MAXPGPATH bytes, and takes the rest for another line
 _SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 _KINDS = {
     "segment": re.compile(r"[0-9A-F]{24}"),
@@ -58,7 +61,7 @@ class Lsn:
         """Read PostgreSQL's form, two hexadecimal numbers with a slash between them."""
         match = _LSN.fullmatch(text)
         if not match:
-            raise InvalidValue(f"'{text}' is not an LSN; expected two hexadecimal numbers such as 0/3000028")
+            raise InvalidValue(f"{shown(text)} is not an LSN; expected two hexadecimal numbers such as 0/3000028")
         return cls(int(match[1], 16) << 32 | int(match[2], 16))
 
     def __str__(self) -> str:
@@ -88,7 +91,9 @@ class SegmentName:
         """Read the name of a complete segment; anything else is refused."""
         match = _SEGMENT.fullmatch(text)
         if not match:
-            raise InvalidValue(f"'{text}' is not the name of a WAL segment; expected 24 upper-case hexadecimal digits")
+            raise InvalidValue(
+                f"{shown(text)} is not the name of a WAL segment; expected 24 upper-case hexadecimal digits"
+            )
         return cls(*(int(part, 16) for part in match.groups()))
 
     @classmethod
@@ -122,6 +127,16 @@ class SegmentName:
         return f"{self.timeline:08X}{self.high:08X}{self.low:08X}"
 
 
+def _ancestor(timeline: int, line: str) -> list[tuple[int, Lsn]]:
+    """Read a line of a history as pgark-wal does, which delivers none that it cannot read: none is in a comment."""
+    words = _WORD.findall(line[:_LONGEST_LINE])
+    if not words or words[0].startswith("#"):
+        return []
+    if len(line) > _LONGEST_LINE or len(words) < 2 or not _TIMELINE.fullmatch(words[0]):
+        raise InvalidValue(f"line {shown(line)} in the history of timeline {timeline} is not '<timeline> <LSN> ...'")
+    return [(int(words[0]), Lsn.parse(words[1]))]
+
+
 @dataclass(frozen=True)
 class Branch:
     """A stretch of one timeline on a path: from ``begin`` up to ``end``, where the next one took over (None: open)."""
@@ -152,14 +167,9 @@ class TimelinePath:
         >>> [(b.timeline, str(b.begin), str(b.end)) for b in path.branches]
         [(1, '0/0', '0/5000000'), (2, '0/5000000', '0/5000000'), (3, '0/5000000', 'None')]
         """
-        lines = []
-        for line in history.splitlines():
-            words = line.split("#")[0].split()
-            if not words:
-                continue
-            if len(words) < 2 or not _TIMELINE.fullmatch(words[0]):
-                raise InvalidValue(f"line '{line}' in the history of timeline {timeline} is not '<timeline> <LSN> ...'")
-            lines.append((int(words[0]), Lsn.parse(words[1])))
+        lines = [found for line in history.split("\n") for found in _ancestor(timeline, line)]
+        if not lines and timeline != 1:
+            raise InvalidValue(f"the history of timeline {timeline} is empty, expected the timelines before it")
         # From behind: each is left where the first of those after it was.
         ends = [*accumulate((left for _ancestor, left in reversed(lines)), min)][::-1]
         begins = [Lsn(0), *ends]
@@ -171,8 +181,8 @@ class TimelinePath:
         timelines = [branch.timeline for branch in self.branches]
         if timelines != sorted(set(timelines)) or not 0 < timelines[0] <= timelines[-1] <= _HIGHEST_TIMELINE:
             raise InvalidValue(
-                f"the history of timeline {timelines[-1]} lists the timelines {timelines[:-1]}, expected ones that "
-                "ascend, and stay below its own"
+                f"the history of timeline {timelines[-1]} lists the timelines {shown(timelines[:-1])}, expected ones "
+                "that ascend, and stay below its own"
             )
 
     @property

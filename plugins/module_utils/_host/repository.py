@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from .._core import cluster_document
 from .._core.catalog import Backup, Catalog, SegmentFile, wal_ranges
-from .._core.documents import printable, shown
 from .._core.identity import Identity
 from .._core.layout import NAME, SUFFIXES, Layout
 from .._core.markers import MARKER
 from .._core.plan_repository import Entry, Found, hint_about_owner
+from .._core.quoting import printable, shown
 from .._core.wal import SegmentName, TimelinePath, classify
 from .._errors import Error, InvalidValue
 from .files import group_name, locked, read_history, read_json, reason, rename, user_name

@@ -17,6 +17,7 @@ from .._core.commands import check_jobs
 from .._core.hints import hint_for, message_for
 from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
+from .._core.quoting import presentable
 from .._core.secrets import masked, masked_all
 from .._errors import Error, ServerUnavailable
 from .._host.apply import StepTable, apply, check_known
@@ -196,13 +197,13 @@ def run(spec: Spec, perform: Callable[[Task], Result], **rules: Any) -> None:
     try:
         result = dict(perform(Task(module.params, module.check_mode)))
     except Error as error:
-        module.fail_json(msg=masked(_said(error, module)))
+        module.fail_json(msg=presentable(masked(_said(error, module))))
     except OSError as error:
-        module.fail_json(msg=masked(_said(refused(error), module)))
+        module.fail_json(msg=presentable(masked(_said(refused(error), module))))
     except Exception as error:
-        module.fail_json(msg=masked(unforeseen(error)))
+        module.fail_json(msg=presentable(masked(unforeseen(error))))
     for warning in result.pop("warnings", []):
-        module.warn(masked(warning))
+        module.warn(presentable(masked(warning)))
     if not module._diff:
         result.pop("diff", None)
     module.exit_json(**{"changed": False, **result})

@@ -26,7 +26,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.documents imp
     read_fields,
     record_of,
     sequence,
-    shown,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
@@ -126,11 +125,6 @@ def test_no_value_anywhere_raises_anything_but_our_error(data: st.DataObject) ->
             Backup.from_document({"format": 1, **document})
         else:
             read_fields(kind, "x.json", document, **(READERS if kind is Subject else {}))
-
-
-def test_a_value_is_shown_as_far_as_that_is_of_use() -> None:
-    assert shown("a\nb\x1b") == r"'a\nb\x1b'"
-    assert len(shown([1] * 1000)) < 70
 
 
 def test_null_is_taken_only_where_it_may_be() -> None:
