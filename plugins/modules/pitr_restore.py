@@ -518,7 +518,7 @@ from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import get_command
+from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import following, get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     RestoreRequest,
@@ -752,7 +752,8 @@ def recovery(task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[
     options = task.options
     command = get_command(options["program"], task.repositories, task.layout.cluster, task.jobs)
     unwanted = {"archive_cleanup_command": "", "recovery_end_command": ""}
-    settings = {**kept, "restore_command": command, **unwanted, **request.target.settings(choice.timeline)}
+    fetching = {"restore_command": following(command, choice.timeline)}
+    settings = {**kept, **fetching, **unwanted, **request.target.settings(choice.timeline)}
     overrides = recovery_overrides(options["local_only"], options["login_host"], major)
     overrides = {name: value for name, value in overrides.items() if name not in kept}
     if choice.behind.damaged is not None:

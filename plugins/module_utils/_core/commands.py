@@ -17,6 +17,7 @@ _PLACE = ("--repository", "--cluster")
 # Where pgark-wal keeps what it has done ahead; why there: make_own_directory() in pgark_wal.py.
 _OURS = "pg_wal/pgsql_tmp.pgark"
 _STARTED = "case $? in 126|127) exit 1;; *) exit $?;; esac"  # why: push_command()
+_SPOOL = '--spool "$s"'
 _MOST_JOBS = 64
 ABSENT = 44  # a status that neither Python, nor a shell, nor a signal ends with
 
@@ -60,9 +61,18 @@ def get_command(program: str, repositories: Sequence[str], cluster: str, jobs: i
     started = "{ read -r b </proc/sys/kernel/random/boot_id && read -r s </proc/$PPID/stat; } 2>/dev/null; set -- $s"
     ready = f's={_OURS}/get-$b-$PPID-${{22}}; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit'
     words = [program, "get", *_places(repositories, cluster), "--absent-status", str(ABSENT), "--jobs", str(jobs)]
-    get = " ".join([*map(quote_word, words), '--spool "$s" "%f" "%p"'])
+    get = " ".join([*map(quote_word, words), f'{_SPOOL} "%f" "%p"'])
     told = f"case $? in {ABSENT}) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac"
     return f"{started}; {ready}; {get}; {told}"
+
+
+def following(command: str, timeline: int) -> str:
+    """Tell the ``restore_command`` which timeline is followed: ``recovery_target_timeline`` has to have that number.
+
+    >>> following('pgark-wal get --spool "$s" "%f" "%p"', 2)
+    'pgark-wal get --timeline 2 --spool "$s" "%f" "%p"'
+    """
+    return command.replace(_SPOOL, f"--timeline {timeline} {_SPOOL}")
 
 
 def _places(repositories: Sequence[str], cluster: str) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .._errors import Error
+from .commands import following
 from .plan import Step
 from .target import Target
 
@@ -122,7 +123,7 @@ class NewTimeline(Step):
             "archive_cleanup_command": "",
             "primary_conninfo": "",
             "primary_slot_name": "",
-            "restore_command": self.restore_command,
+            "restore_command": following(self.restore_command, timeline),
             "hot_standby": "off",
             **SINGLE,
         }

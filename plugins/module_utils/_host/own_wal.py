@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 
 from .._core.catalog import SegmentFile
 from .._core.decision import Writing
 from .._core.identity import Identity
 from .._core.wal import Lsn, SegmentName, TimelinePath, classify
+from .._errors import Error
 from .files import open_regular, read_history
 from .repository import segment_file
 from .server import Server
@@ -85,11 +87,23 @@ def waiting_files(data_directory: str) -> list[str]:
     return sorted(name[: -len(".ready")] for name in os.listdir(status) if name.endswith(".ready"))
 
 
+def is_history(path: str, name: str) -> bool:
+    """Tell whether a history file says anything."""
+    try:
+        return bool(read_history(path, int(name[:8], 16)))
+    except (Error, OSError):
+        return False
+
+
 def own_histories(data_directory: str) -> dict[int, TimelinePath]:
-    """Read the history files in ``pg_wal``."""
+    """Read the history files in ``pg_wal``, but for those that nobody can read.
+
+    PostgreSQL keeps there what stood in for one that is damaged in the archive: is_only_counted() in pgark_wal.py.
+    """
     directory, found = f"{data_directory}/pg_wal", {}
     for name in os.listdir(directory) if os.path.isdir(directory) else ():
         if classify(name) == "history":
             timeline = int(name[:8], 16)
-            found[timeline] = read_history(f"{directory}/{name}", timeline)
+            with suppress(Error, OSError):
+                found[timeline] = read_history(f"{directory}/{name}", timeline)
     return found

@@ -19,6 +19,7 @@ from .._errors import CommandFailed
 from .compared import Compared
 from .files import open_regular, remove_tree, sync
 from .forks import goes_on
+from .own_wal import is_history
 from .runner import CommandRunner
 from .tools import wal_program_cmd
 
@@ -121,9 +122,12 @@ class WalSaver:
         return len(header) == LONG_HEADER.size and str(LONG_HEADER.unpack(header)[4]) != self.system_identifier
 
     def _is_itself(self, name: str) -> bool:
-        """Tell a written segment from one that was recycled: renamed ahead of use, its pages are still the old ones."""
+        """Tell a written segment from one that was recycled: renamed ahead of use, its pages are still the old ones.
+
+        And a history from what stood in for one that is damaged in the archive.
+        """
         if classify(name) == "history":
-            return True
+            return is_history(f"{self.old}/pg_wal/{name}", name)
         with os.fdopen(open_regular(f"{self.old}/pg_wal/{name}"), "rb") as file:
             header = file.read(_PAGE_HEADER.size)
             size = os.fstat(file.fileno()).st_size

@@ -36,7 +36,7 @@ USAGE = """\
 usage: pgark-wal push --repository DIR [--repository DIR ...] --cluster NAME
                       [--compression none|gzip|lz4|zstd] [--jobs N] [--ahead DIR] PATH
        pgark-wal get  --repository DIR [--repository DIR ...] --cluster NAME
-                      [--absent-status STATUS] [--jobs N] [--spool DIR] FILE PATH
+                      [--absent-status STATUS] [--jobs N] [--timeline N] [--spool DIR] FILE PATH
        pgark-wal status --repository DIR [--repository DIR ...] --cluster NAME [--json]
                       [--warning-age SECONDS] [--critical-age SECONDS] PGDATA
        pgark-wal check --repository DIR [--repository DIR ...] --cluster NAME
@@ -54,6 +54,8 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
         1    every repository can be read and none has it: PostgreSQL takes this for the end of WAL;
              with --absent-status, that status instead
         200  anything else, wrong usage included: PostgreSQL aborts recovery on a status above 125
+      With --timeline, the number in recovery_target_timeline, a history file of another timeline that is there and
+      damaged counts as there: a text comes in its place with which PostgreSQL can do nothing else than count it
 status tells what waits in PGDATA and since when, what the repositories got last, and what room there is; it
       writes nothing and needs no server. Exit status, as monitoring plugins have it:
         0    fine
@@ -103,6 +105,9 @@ CHUNK = 1 << 20
 LONGEST_NUMBER = 25  # digits; ours have fewer
 COPY = 256 << 10  # what is copied through this process: small enough for a processor's cache
 SEGMENT_NAME = 24
+HEXADECIMAL = "0123456789abcdefABCDEF"
+HISTORY_LINE = 1023  # readTimeLineHistory() reads into MAXPGPATH bytes, and takes the rest for another line
+STAND_IN = 500
 # For how long a push waits until no other one is publishing, and how often it looks.
 LOCK_SECONDS, LOCK_LOOK_SECONDS = 20, 0.01
 F_SETPIPE_SZ = 1031  # in fcntl from Python 3.10 on
@@ -113,6 +118,10 @@ REPAIR = "HINT: run the role backup_repository"
 
 class Refused(Exception):
     """What was found, what was expected, and a HINT where there is something to do."""
+
+
+class Damaged(Refused):
+    """The archive has a file, and nobody can read it."""
 
 
 class ProgramFailed(Refused):
@@ -139,6 +148,7 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "--compression": lambda value: value if value in SUFFIXES else None,
     "--absent-status": lambda value: number_between(1, value, 125),
     "--jobs": lambda value: number_between(1, value, 64),
+    "--timeline": lambda value: int(value) if is_number(value, "0123456789", 10) else None,
     "--ahead": lambda value: value or None,
     "--spool": lambda value: value or None,
     "--warning-age": lambda value: int(value) if value.isascii() and value.isdigit() else None,
@@ -147,7 +157,7 @@ VALUES: dict[str, Callable[[str], Any]] = {
 # The commands: how many words they want, and which options they take besides --repository and --cluster.
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "push": (1, ("--compression", "--jobs", "--ahead")),
-    "get": (2, ("--absent-status", "--jobs", "--spool")),
+    "get": (2, ("--absent-status", "--jobs", "--timeline", "--spool")),
     "status": (1, ("--warning-age", "--critical-age")),
     "check": (1, ("--compression",)),
 }
@@ -163,6 +173,7 @@ class Options:
         self.compression = "none"
         self.absent_status = GET_ABSENT
         self.jobs = 1
+        self.timeline = 0
         self.ahead = ""
         self.spool = ""
         self.json = False
@@ -733,7 +744,15 @@ def get(options: Options) -> int:
     spool = find_spool(options.spool)
     if spool and spool.take(name, path):
         return OK
-    if not fetch(options, name, path, f"{path}.pgark-tmp"):
+    try:
+        found = fetch(options, name, path, f"{path}.pgark-tmp")
+    except Damaged as error:
+        if not is_only_counted(name, options.timeline):
+            raise
+        stand_in(path, f"{path}.pgark-tmp", str(error))
+        complain(f"{error}. Timeline {int(name[:8], 16)} is passed over: its number is taken")
+        return OK
+    if not found:
         complain(f"{name} is not in the archive of {options.cluster} in {' or '.join(options.repositories)}")
         return options.absent_status
     if spool and (len(name) == SEGMENT_NAME or name.endswith(".history")):
@@ -741,16 +760,44 @@ def get(options: Options) -> int:
     return OK
 
 
+def is_only_counted(name: str, timeline: int) -> bool:
+    """Tell whether PostgreSQL asks for a file in a recovery to a timeline to see that it is there, not to read it.
+
+    That is so of each history file but the timeline's own: findNewestTimeLine() in
+    src/backend/access/transam/timeline.c looks for a number that is free, and restoreTimeLineHistoryFiles() there keeps
+    those of lower ones for standbys. Of its own, writeTimeLineHistory() copies the text into the next.
+    """
+    return timeline > 0 and name.endswith(".history") and int(name[:8], 16) != timeline
+
+
+def stand_in(path: str, temporary: str, why: str) -> None:
+    """Write what says why there is no history. Whoever reads it for one ends: "syntax error in history file"."""
+    unlink_if_there(temporary)
+    out = os.open(temporary, CREATE, 0o640)
+    try:
+        write_all(out, f"pgark-wal: {ascii(why)[1:-1][:STAND_IN]}\n".encode())
+        os.rename(temporary, path)
+    finally:
+        os.close(out)
+        unlink_if_there(temporary)
+
+
 def fetch(options: Options, name: str, path: str, temporary: str) -> bool:
-    """Deliver one file from the first repository that has it whole; False when all can be read and none has it."""
+    """Deliver one file from the first repository that has it whole; False when all can be read and none has it.
+
+    Raises Damaged when one has it, and nothing that can be delivered.
+    """
     problems: list[str] = []
+    there = False
     for repository in options.repositories:
         try:
             archive = Archive(repository, options.cluster)
+            known = len(problems)
             try:
                 delivered = get_from(archive, name, path, temporary, problems)
             finally:
                 archive.close()
+            there = there or len(problems) > known
             if delivered:
                 if problems:
                     complain(f"{name} is delivered from {repository}, but: {'; '.join(problems)}")
@@ -758,7 +805,7 @@ def fetch(options: Options, name: str, path: str, temporary: str) -> bool:
         except Exception as error:
             problems.append(f"{repository}: {reason(error)}")
     if problems:
-        raise Refused(f"{name} cannot be delivered: {'; '.join(problems)}")
+        raise (Damaged if there else Refused)(f"{name} cannot be delivered: {'; '.join(problems)}")
     return False
 
 
@@ -783,6 +830,10 @@ def deliver(archive: Archive, directory: int, archived: str, name: str, path: st
 
     unlink_if_there(temporary)  # always the same name: what a killed get left is replaced by the next
     source = open_regular(archived, READ, directory)
+    size = os.fstat(source).st_size
+    if size >= CHUNK and not is_segment(name):
+        os.close(source)
+        raise Refused(f"{name} has {size} bytes, expected a small file. HINT: was it put there by hand?")
     out = os.open(temporary, CREATE, 0o640)  # less PostgreSQL's umask
     try:
         fcntl.flock(out, fcntl.LOCK_EX)  # whoever wants the file may wait for it
@@ -1844,7 +1895,7 @@ def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
     r"""Return the ancestors with their ends, read as by readTimeLineHistory() in src/backend/access/transam/timeline.c.
 
     Each ends where the first of those after it does: a restore along a timeline that stops before that began leaves an
-    older one, and names both.
+    older one, and names both. The modules read histories by the same rules: TimelinePath in _core/wal.py.
 
     >>> parse_history("00000003.history", b"1 0/3000028 a reason")
     [(1, 50331688)]
@@ -1852,23 +1903,28 @@ def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
     [(1, 33554688), (2, 33554688)]
     """
     ancestors: list[tuple[int, int]] = []
-    for line in content.decode(errors="replace").split("\n"):
-        words = line.split()
+    for line in content.split(b"\n"):
+        words = [word.decode(errors="replace") for word in line[:HISTORY_LINE].split()[:2]]
         if not words or words[0].startswith("#"):
             continue
-        try:
-            high, low = words[1].split("/")
-            ancestors.append((int(words[0]), int(high, 16) * 2**32 + int(low, 16)))
-        except (IndexError, ValueError):
-            raise Refused(f"{name} has the line {line!r}, expected a timeline, an LSN and a reason") from None
-    timelines = [timeline for timeline, _end in ancestors] + [int(name[:8], 16)]
+        high, _slash, low = words[-1].partition("/")
+        right = len(line) <= HISTORY_LINE and len(words) > 1 and is_number(words[0], "0123456789", 10)
+        if not (right and is_number(high, HEXADECIMAL, 8) and is_number(low, HEXADECIMAL, 8)):
+            raise Refused(f"{name} has the line {shown(line)[1:]}, expected a timeline, an LSN and a reason")
+        ancestors.append((int(words[0]), int(high, 16) * 2**32 + int(low, 16)))
+    timelines = [0, *(timeline for timeline, _end in ancestors), int(name[:8], 16)]
     if not ancestors or len(content) >= CHUNK or timelines != sorted(set(timelines)):
-        raise Refused(f"{name} lists timelines {timelines[:-1]}, expected ascending ones below its own")
+        raise Refused(f"{name} lists timelines {shown(timelines[1:-1])}, expected ascending ones below its own")
     first = ancestors[-1][1]
     for place in range(len(ancestors) - 1, -1, -1):
         first = min(first, ancestors[place][1])
         ancestors[place] = ancestors[place][0], first
     return ancestors
+
+
+def is_number(text: str, digits: str, most: int) -> bool:
+    """Tell whether a text is a number of at most so many digits, and no more than int() would take for one."""
+    return 0 < len(text) <= most and set(digits).issuperset(text)
 
 
 def lsn(position: int) -> str:

@@ -16,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.commands impo
     Push,
     archiving_program,
     check_jobs,
+    following,
     get_command,
     parse_push,
     push_command,
@@ -74,6 +75,12 @@ def test_commands_survive_the_server_and_the_shell(path: str, tmp_path: Path) ->
     ]
     assert re.fullmatch(rf"pg_wal/pgsql_tmp\.pgark/get-[0-9a-f-]{{36}}-{os.getpid()}-\d+", spool)
     assert (name, place) == ("00000002.history", "pg_wal/RECOVERY HISTORY")
+
+
+def test_a_command_is_told_which_timeline_is_followed() -> None:
+    plain = get_command("/opt/pgark-wal", ["/b"], "main", 3)
+    assert following(plain, 7) == plain.replace(" --jobs 3 --spool ", " --jobs 3 --timeline 7 --spool ")
+    assert following(plain, 7) != plain
 
 
 @pytest.mark.parametrize(

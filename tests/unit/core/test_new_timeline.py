@@ -71,13 +71,13 @@ def test_an_attempt_that_is_not_wanted_any_more_is_undone() -> None:
 
 
 def test_nothing_that_was_left_in_a_file_moves_its_end() -> None:
-    settings = NewTimeline("/pgdata", 3, 4, "fetch %f %p").settings(3)
+    settings = NewTimeline("/pgdata", 3, 4, 'fetch --spool "$s" %f %p').settings(3)
     assert {name: value for name, value in settings.items() if value} == {
         "recovery_target_inclusive": "on",
         "recovery_target_timeline": "3",
         "recovery_target_action": "promote",
         "recovery_min_apply_delay": "0",
-        "restore_command": "fetch %f %p",
+        "restore_command": 'fetch --timeline 3 --spool "$s" %f %p',
         "hot_standby": "off",
         "logging_collector": "off",
         "log_destination": "stderr",

@@ -87,5 +87,13 @@ def test_other_files_are_left_alone(wal: Path) -> None:
     assert [path.timeline for path in own_histories(str(wal.parent)).values()] == [2]
 
 
+def test_a_history_that_nobody_can_read_is_left_out(wal: Path) -> None:
+    """A restore keeps what stood in for one that is damaged in the archive."""
+    (wal / "00000002.history").write_text(fork(1, 3))
+    (wal / "00000003.history").write_text("pgark-wal: 00000003.history cannot be delivered: it is damaged\n")
+    (wal / "00000004.history").mkdir()
+    assert list(own_histories(str(wal.parent))) == [2]
+
+
 def test_a_directory_without_wal_has_none(tmp_path: Path) -> None:
     assert (own_segments(str(tmp_path), TINY), own_histories(str(tmp_path))) == ({}, {})

@@ -111,6 +111,12 @@ def test_the_segment_being_written_is_copied(wal: OldWal) -> None:
     assert wal.save() == [name, history]
 
 
+def test_what_stood_in_for_a_damaged_history_is_not_handed_on(wal: OldWal) -> None:
+    (wal.old / "pg_wal/00000002.history").write_text("pgark-wal: 00000002.history cannot be delivered: damaged\n")
+    wal.archive("00000002.history", b"1\t0/1\tx")
+    assert wal.save() == []
+
+
 @pytest.mark.parametrize("content", [segment(5, written=1), b"", b"short", bytes(TINY)])
 def test_a_recycled_segment_is_not_copied(wal: OldWal, content: bytes) -> None:
     wal.put(5, content)
