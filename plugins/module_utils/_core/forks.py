@@ -64,4 +64,9 @@ one place, or one was put back to an earlier state and went on from there'
 
 def forked(name: str, own: str, archive: str, force: bool = False) -> Forked:
     """Refuse to take one for the other; ``force`` tells whether that option helps."""
-    return Forked(fork_text(name, own, archive), FORK_HINT + _RESTORING if force else FORK_HINT)
+    return refused(fork_text(name, own, archive), force)
+
+
+def refused(text: str, force: bool) -> Forked:
+    """Refuse what a ``fork_text`` says."""
+    return Forked(text, FORK_HINT + _RESTORING if force else FORK_HINT)

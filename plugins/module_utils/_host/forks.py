@@ -20,7 +20,7 @@ from .._errors import Error
 from .decompressed import opened, stored_at_most
 from .digests import sha256_of
 from .files import open_regular, read_small
-from .own_wal import own_segments, waiting_files
+from .own_wal import is_history, own_histories, own_segments, waiting_files
 from .runner import CommandRunner
 
 # The first page of a segment: XLogLongPageHeaderData in src/include/access/xlog_internal.h, with xlp_tli,
@@ -68,6 +68,8 @@ def _compare_with(archived: str, path: str, name: str, runner: CommandRunner) ->
         if found == "other" and classify(name) == "segment":
             with opened(archived, runner, largest) as stream:
                 found = found if _begins_as(stream.read(_FIRST_PAGE.size), name, start) else "unreadable"
+        if found == "other" and classify(name) == "history":
+            found = found if is_history(path, name) and is_history(archived, name) else "unreadable"
     except Error:  # also when the program is missing that it takes
         return "unreadable"
     intact = found == "same" or not archived.endswith(f"/{name}") or _sidecar_agrees(archived, name)
@@ -142,10 +144,14 @@ def waiting_fork(data_directory: str, layout: Layout, runner: CommandRunner) -> 
 
 
 def own_fork(data_directory: str, catalog: Catalog, layout: Layout, runner: CommandRunner) -> str | None:
-    """Name the newest segment that a data directory and the archive both have, if what they have is not the same WAL.
+    """Name what a data directory and the archive both have with other content: a history, or their newest segment.
 
-    Two servers that have parted never write the same again, so the newest one tells.
+    Two servers that have parted never write the same again, so the newest segment tells; each history for itself.
     """
+    for timeline in sorted(own_histories(data_directory)):
+        name = f"{timeline:08X}.history"
+        if compare(f"{data_directory}/pg_wal/{name}", name, layout, runner) == "other":
+            return name
     size = catalog.identity.wal_segment_size
     common = sorted(place for place in own_segments(data_directory, catalog.identity) if place in catalog.files)
     for place in reversed(common):

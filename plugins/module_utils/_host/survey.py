@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from .._core.catalog import Backup, Catalog
 from .._core.choice import Choice, check_past
 from .._core.decision import Decision, Writing
 from .._core.defects import Defect, defects, problems
-from .._core.forks import forked
+from .._core.forks import refused
 from .._core.layout import Layout
 from .._core.refusals import only_here
 from .._core.target import Target
@@ -67,7 +68,7 @@ class Survey:
         check_past(target, now)
         if self.data_directory is not None and (forks := self._forks(catalog)):
             if not self.force:
-                raise forked(forks[0].subject, f"{self.data_directory}/pg_wal", self.layout.wal, force=True)
+                raise refused(forks[0].text, force=True)
             return replace(self, data_directory=None, server=None).choice(catalog, target, label, now)
         server = writing(self.server, catalog.identity)  # before its files are listed, so that they reach as far
         archived = self._with_further(catalog)
@@ -79,8 +80,15 @@ class Survey:
         return replace(found, warnings=tuple(warnings))
 
     def _forks(self, catalog: Catalog) -> list[Defect]:
+        """Look for another history in every repository: what is archived before the switch goes into all of them."""
         own = self.data_directory
-        return [] if own is None else fork_defects(own, catalog, self.layout, self.runner)
+        if own is None:
+            return []
+        found = fork_defects(own, catalog, self.layout, self.runner)
+        for layout in self.further:
+            with suppress(Error, OSError):  # one that cannot be read
+                found += fork_defects(own, read_catalog(layout), layout, self.runner)
+        return found
 
     def _reader(self, catalog: Catalog) -> WalReader:
         cache = WalCache(cache_file(repository_id(self.layout), self.layout.cluster))

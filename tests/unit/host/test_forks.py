@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,43 @@ def test_a_data_directory_with_another_history_than_the_archive_is_a_defect(
         places.archive(name_of(number), segment(name_of(number), seed=seed))
     found = fork_defects(str(places.data), places.catalog(*archived), places.layout, RUNNER)
     assert [(defect.kind, defect.subject) for defect in found] == ([] if fork is None else [("fork", name_of(fork))])
+
+
+FORKED = b"1\t0/3000028\tx\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "archived", "fork"),
+    [
+        ({"00000002.history": FORKED}, {"00000002.history": FORKED}, None),
+        ({"00000002.history": FORKED}, {}, None),
+        ({"00000002.history": FORKED}, {"00000002.history": b"1\t0/5000028\tx\n"}, "00000002.history"),
+        ({"00000002.history": FORKED}, {"00000002.history": FORKED + b"# and more\n"}, "00000002.history"),
+        ({"00000002.history": FORKED}, {"00000002.history": b"damaged"}, None),
+        ({"00000002.history": b"pgark-wal: stands in\n"}, {"00000002.history": FORKED}, None),
+        ({"00000002.history": b"pgark-wal: stands in\n"}, {"00000002.history": b"damaged"}, None),
+    ],
+)
+def test_a_history_that_differs_from_the_archived_one_is_a_fork(
+    places: Places, own: dict[str, bytes], archived: dict[str, bytes], fork: str | None
+) -> None:
+    """What is damaged, or stands in for what is, is nobody's history."""
+    places.write(name_of(1), segment(name_of(1)))
+    places.archive(name_of(1), segment(name_of(1)))
+    for name, content in own.items():
+        places.write(name, content)
+    for name, content in archived.items():
+        places.archive(name, content)
+    found = fork_defects(str(places.data), places.catalog(1), places.layout, RUNNER)
+    assert [(defect.kind, defect.subject) for defect in found] == ([] if fork is None else [("fork", fork)])
+
+
+@pytest.mark.parametrize("plant", [Path.mkdir, os.mkfifo, lambda place: place.symlink_to("/dev/zero")])
+def test_what_is_in_the_place_of_an_archived_history_is_no_fork(
+    places: Places, plant: Callable[[Path], object]
+) -> None:
+    places.write("00000002.history", FORKED)
+    place = Path(places.layout.wal_file("00000002.history"))
+    place.parent.mkdir(parents=True)
+    plant(place)
+    assert fork_defects(str(places.data), places.catalog(), places.layout, RUNNER) == []
