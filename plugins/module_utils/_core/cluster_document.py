@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from .._errors import InvalidValue
+from .._errors import InvalidValue, shown
 from . import documents
 from .identity import Identity
 from .layout import FORMAT
-from .quoting import shown
 from .wal import SEGMENT_SIZES
 
 _NAME = "cluster.json"

@@ -16,8 +16,7 @@ from dataclasses import MISSING, Field, fields
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
-from .._errors import InvalidValue
-from .quoting import shown
+from .._errors import InvalidValue, shown
 from .times import parse_time
 from .wal import Lsn
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from .._errors import printable
 from . import documents
-from .quoting import printable
 
 AUTOMATIC = "postgresql.auto.conf"
 MAIN = "postgresql.conf"

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from .._errors import InvalidValue
-from .quoting import shown
+from .._errors import InvalidValue, shown
 
 DEFAULT_SEGMENT_SIZE = 16 * 1024 * 1024
 SEGMENT_SIZES = tuple(1 << bits for bits in range(20, 31))  # initdb --wal-segsize, in MB

@@ -16,9 +16,8 @@ from .._core.identity import Identity
 from .._core.layout import NAME, SUFFIXES, Layout
 from .._core.markers import MARKER
 from .._core.plan_repository import Entry, Found, hint_about_owner
-from .._core.quoting import printable, shown
 from .._core.wal import SegmentName, TimelinePath, classify
-from .._errors import Error, InvalidValue
+from .._errors import Error, InvalidValue, printable, shown
 from .files import group_name, locked, read_history, read_json, reason, rename, user_name
 
 _PARTIAL = re.compile(r"\..+\.partial")

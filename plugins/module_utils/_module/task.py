@@ -17,9 +17,8 @@ from .._core.commands import check_jobs
 from .._core.hints import hint_for, message_for
 from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
-from .._core.quoting import presentable
 from .._core.secrets import masked, masked_all
-from .._errors import Error, ServerUnavailable
+from .._errors import Error, ServerUnavailable, presentable
 from .._host.apply import StepTable, apply, check_known
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
