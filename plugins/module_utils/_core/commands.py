@@ -18,7 +18,6 @@ _PLACE = ("--repository", "--cluster")
 _OURS = "pg_wal/pgsql_tmp.pgark"
 _STARTED = "case $? in 126|127) exit 1;; *) exit $?;; esac"  # why: push_command()
 _SPOOL = '--spool "$s"'
-_MOST_JOBS = 64
 ABSENT = 44  # a status that neither Python, nor a shell, nor a signal ends with
 
 
@@ -115,10 +114,3 @@ def archiving_program(command: str, repository: str, cluster: str) -> str | None
     """Give the pgark-wal that an ``archive_command`` calls to push into this place; None when it does anything else."""
     push = parse_push(command)
     return push.program if push and repository in push.repositories and cluster == push.cluster else None
-
-
-def check_jobs(jobs: int) -> int:
-    """Return how many segments to work on at once, if that is a sensible number."""
-    if not 1 <= jobs <= _MOST_JOBS:
-        raise InvalidValue(f"found {jobs} jobs, expected 1 to {_MOST_JOBS}")
-    return jobs

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from .._core.hints import CALLERS
+from .._errors import InvalidValue
 
+_MOST_JOBS = 64
 Spec = dict[str, dict[str, Any]]
 
 COMMON: Spec = {
@@ -64,3 +66,10 @@ def spec(*parts: Spec, **own: dict[str, Any]) -> Spec:
 def required(shared: Spec, *names: str) -> Spec:
     """Take options of a specification and make them required."""
     return {name: {**shared[name], "required": True} for name in names}
+
+
+def check_jobs(jobs: int) -> int:
+    """Return how many segments to work on at once, if that is a sensible number."""
+    if not 1 <= jobs <= _MOST_JOBS:
+        raise InvalidValue(f"found {jobs} jobs, expected 1 to {_MOST_JOBS}")
+    return jobs

@@ -13,7 +13,6 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.commands import check_jobs
 from .._core.hints import hint_for, message_for
 from .._core.layout import Layout, check_repositories
 from .._core.plan import Plan, report
@@ -29,7 +28,7 @@ from .._host.repository import require
 from .._host.runner import CommandRunner
 from .._host.server import Server
 from .._host.tools import Connection
-from .arguments import Spec
+from .arguments import Spec, check_jobs
 
 Result = Mapping[str, Any]
 # How libpq calls what community.postgresql has other names for.

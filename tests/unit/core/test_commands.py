@@ -15,7 +15,6 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import (
     Push,
     archiving_program,
-    check_jobs,
     following,
     get_command,
     parse_push,
@@ -23,6 +22,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.commands impo
     quote_word,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import check_jobs
 
 SEGMENT = "000000010000000000000003"
 HOSTILE_PATHS = [
