@@ -10,8 +10,8 @@ PYTHON ?= $(shell for python in /usr/bin/python3.11 python3.11 python3; do \
 # More arguments for pytest: make unit PYTEST_ARGS='-k wal -x'
 PYTEST_ARGS ?=
 
-# In continuous integration a skipped test is a failure: it would prove nothing.
-PYTEST := .venv/bin/python -m pytest $(if $(CI),-p tests.gates.no_skip)
+# In continuous integration a skipped test is a failure: it would prove nothing; and what takes longest is told.
+PYTEST := .venv/bin/python -m pytest $(if $(CI),-p tests.gates.no_skip --durations=12)
 # A process that dies ends the run: replaced, it leaves pytest-xdist waiting for ever for the rest of its group.
 SIDE_BY_SIDE := --numprocesses=auto --max-worker-restart=0
 # A test of a server waits half of its time.
