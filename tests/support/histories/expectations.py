@@ -129,13 +129,14 @@ def expected(ledger: Ledger, target: Target, situation: Situation) -> Expected:
     if count is None:
         return Expected(path, None, ("no such thing",))
     fitting = backups(path, count, target.label)
+    begins = _surely(path, fitting, target) if fitting else 0
     reasons = {
         "no backup": not fitting,
-        "damage": bool(fitting) and _is_damaged(ledger, timeline, _start(path, fitting, target), situation),
+        "damage": bool(fitting) and _is_damaged(ledger, timeline, path[begins].begin, situation),
         "beyond": _is_beyond(path, count, target, situation, own=timeline == ledger.current),
         # Replay would make it in the place where the running server has it, or data that was kept by a restore.
         "tablespace": (situation.beside or len(ledger.branches) > 1)
-        and any(event.name == SPACE for event in path[max(fitting, default=0) :]),
+        and any(event.name == SPACE for event in path[begins:]),
         "during a backup": isinstance(target.value, datetime) and all(path[at].latest > target.value for at in fitting),
         "timelines": target.timeline is None and ledger.leaves_something(timeline),
         "name twice": target.kind == "name" and sum(event.name == target.value for event in path) > 1,
@@ -147,11 +148,11 @@ def expected(ledger: Ledger, target: Target, situation: Situation) -> Expected:
     return Expected(path, count, tuple(reason for reason, applies in reasons.items() if applies), least)
 
 
-def _start(path: Sequence[Event], fitting: Sequence[int], target: Target) -> int:
-    """Tell where replay begins: at the newest backup, of those that ended before the target by the clock, too."""
+def _surely(path: Sequence[Event], fitting: Sequence[int], target: Target) -> int:
+    """Tell at which backup replay may begin: the newest one that ended before the target, by the clock, too."""
     moment = target.value
     certain = [at for at in fitting if not isinstance(moment, datetime) or path[at].latest <= moment]
-    return path[certain[-1] if certain else fitting[0]].begin
+    return certain[-1] if certain else fitting[0]
 
 
 def _is_damaged(ledger: Ledger, timeline: int, position: int, situation: Situation) -> bool:
