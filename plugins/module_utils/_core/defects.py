@@ -21,9 +21,9 @@ class Defect:
     """One thing that is wrong.
 
     ``kind`` is ``gap`` (segments are missing), ``history`` (the history file of a timeline is), ``chain`` (a backup
-    that another one needs is), ``incomplete`` (files of a backup are), ``broken`` (what describes a backup cannot be
-    believed), ``wal`` (WAL of a backup is missing, or a segment is damaged) or ``fork`` (a data directory has other WAL
-    under the same name). ``subject`` is the name of the file or the label of the backup.
+    that another one needs is, or one is incremental), ``incomplete`` (files of a backup are missing), ``broken`` (what
+    describes a backup cannot be believed), ``wal`` (WAL of a backup is missing, or a segment is damaged) or ``fork`` (a
+    data directory has other WAL under the same name). ``subject`` is the name of the file or the label of the backup.
     """
 
     kind: str
@@ -47,6 +47,9 @@ def _own_problem(catalog: Catalog, backup: Backup) -> Defect | None:
     if missing:
         kind = "wal" if set(missing) == {_OWN_WAL} else "incomplete"
         return Defect(kind, backup.label, f"{', '.join(missing)} of backup '{backup.label}' is missing")
+    if backup.type != "full":
+        text = f"backup '{backup.label}' is {backup.type}, and this version restores full ones"
+        return Defect("chain", backup.label, text)
     if catalog.path_through(backup) is None:
         state = "cannot be used" if backup.timeline in catalog.broken_histories else "is missing"
         text = f"backup '{backup.label}' is of timeline {backup.timeline}, whose history file {state}"

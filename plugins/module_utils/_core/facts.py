@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .._errors import Error
+from .._errors import Error, printable
 from .catalog import Backup
 from .manifest import Manifest
+from .members import CONTROL
 
+_NEEDED = ("PG_VERSION", "backup_label", CONTROL)  # without which no server starts from a backup
 _HINT = "this backup cannot be trusted; restore from another one with backup_label"
 
 
 def check_manifest(backup: Backup, manifest: Manifest, sha256: str) -> None:
     """Refuse a backup that is another one than its manifest says; ``sha256`` is the manifest's."""
+    missing = [name for name in _NEEDED if name not in manifest.files]
+    if missing:
+        raise Error(f"the backup_manifest of backup '{backup.label}' lists no {', no '.join(missing)}", _HINT)
     first, last = manifest.wal[0], manifest.wal[-1]
     said = {
         "SHA-256": (sha256, backup.manifest_sha256),
@@ -32,6 +37,9 @@ def refuse_different(label: str, file: str, said: Mapping[str, tuple[object, obj
     """Refuse a backup of which a file says something else than ``backup.json``; ``said`` are both, the file's first."""
     different = [f"{what} {there}, not {here}" for what, (there, here) in said.items() if there != here]
     if different:
-        raise Error(
-            f"backup.json of backup '{label}' does not go with its {file}, which says {'; '.join(different)}", _HINT
-        )
+        raise unfit(label, file, "; ".join(different))
+
+
+def unfit(label: str, file: str, what: str) -> Error:
+    """Say that a file of a backup does not go with its description."""
+    return Error(f"backup.json of backup '{label}' does not go with its {file}, which says {printable(what)}", _HINT)

@@ -153,7 +153,10 @@ def plan_staging(
             *(backup.manifest_sha256, parts.size, parts.segment_size),
         ),
         VerifyStaging(staging, stored, backup.manifest_sha256, parts.size),
-        CheckLabel(staging, backup.label, str(backup.start_lsn), backup.tablespaces),
+        CheckLabel(
+            *(staging, backup.label, str(backup.start_lsn), backup.tablespaces),
+            *(str(backup.stop_lsn), (choice.path.timeline_after(backup.start_lsn), backup.timeline), identity),
+        ),
         *place_links(backup, stored, staging, request.source is not None),
         *([PlaceLeftSegments(staging, left, identity, old)] if left else []),
         ConfigureRecovery(staging, recovery.settings, recovery.overrides, tablespaces),

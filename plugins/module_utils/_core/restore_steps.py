@@ -84,16 +84,22 @@ class VerifyStaging(Step):
 
 @dataclass(frozen=True)
 class CheckLabel(Step):
-    """Hold what ``backup.json`` says of a backup against what PostgreSQL wrote into it."""
+    """Hold what ``backup.json`` says of a backup against what PostgreSQL wrote into it.
+
+    ``timelines`` are that of the start and that of the stop.
+    """
 
     path: str
     label: str
     start_lsn: str
     tablespaces: Mapping[str, str]
+    stop_lsn: str
+    timelines: tuple[int, int]
+    identity: Identity
 
     @property
     def text(self) -> str:
-        return f"check that backup_label in {self.path} is that of backup '{self.label}'"
+        return f"check that backup_label and pg_control in {self.path} are those of backup '{self.label}'"
 
 
 @dataclass(frozen=True)

@@ -205,6 +205,10 @@ class TimelinePath:
         """Tell which timeline the byte before a position belongs to."""
         return next(b.timeline for b in self.branches if b.end is None or lsn <= b.end)
 
+    def timeline_after(self, lsn: Lsn) -> int:
+        """Tell which timeline the byte behind a position belongs to."""
+        return self.timeline_before(Lsn(lsn.value + 1))
+
     def timeline_at(self, number: int, segment_size: int) -> int:
         """Tell from which timeline recovery reads the segment with a number.
 

@@ -46,8 +46,9 @@ def _verify_staging(step: VerifyStaging, context: RestoreContext) -> None:
         restore.verify(step.path, step.backup, step.manifest_sha256, context.bin_directory, context.runner)
 
 
-def _check_label(step: CheckLabel, _context: object) -> None:
-    restore.check_staged_label(step)
+def _check_label(step: CheckLabel, context: RestoreContext) -> None:
+    with staged.discarded_on_failure(step.path):
+        restore.check_staged_label(step, context.bin_directory, context.runner)
 
 
 def _place_links(step: PlaceLinks, _context: object) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import glob
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ from dataclasses import dataclass, replace
 from .._core.fitting import CheckStartable, RaiseSettings
 from .._core.kept_files import AUTOMATIC, MAIN, is_below
 from .._core.libraries import REQUIRED, Places, archive_library_missing, missing, not_looked_for, split_list
-from .._core.markers import HELD_CONTROL
 from .._core.parameters import (
     MORE_THAN_MINIMAL,
     RESERVED,
@@ -34,6 +32,7 @@ from .._core.parameters import (
 from .._core.recovery_settings import automatic_value, changed_configuration
 from .._core.server_options import kept_words, parse_options
 from .._errors import CommandFailed, Error
+from . import held_control
 from .cluster import started_with, write_record
 from .files import private_mode, read_small, write_file
 from .kept_files import Gatherer, check_readable
@@ -127,9 +126,7 @@ class Staged:
 
     def control(self) -> dict[str, str]:
         """Read the control file of the backup, which does not have its name yet."""
-        with tempfile.TemporaryDirectory(prefix="pgark-") as scratch:
-            os.mkdir(f"{scratch}/global")
-            os.symlink(f"{self.directory}/{HELD_CONTROL}", f"{scratch}/global/pg_control")
+        with held_control.as_it_will_be(self.directory) as scratch:
             return control_data(self.runner, self.bin_directory, scratch)
 
 

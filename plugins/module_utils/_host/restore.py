@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 
 from .._core.data_directory import RestoreRecord
-from .._core.label import check_label
+from .._core.label import check_checkpoint, check_control, check_label
 from .._core.manifest import Manifest
 from .._core.markers import HELD_CONTROL, PLACE_MARK, RECORD
 from .._core.members import CONTROL, left_out
 from .._core.recovery_settings import automatic_value, recovery_configuration
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
+from . import held_control
 from .backup import trusted_manifest
 from .claim import look, settle
 from .cluster import write_record
@@ -34,10 +35,11 @@ from .files import (
 from .marks import make_marked
 from .runner import CommandRunner
 from .staged import recorded
-from .tools import pg_verifybackup_cmd
+from .tools import control_data, pg_verifybackup_cmd, pg_waldump_cmd
 from .unpack import Unpacker
 
 _PRIVATE = 0o700
+_UNTRUSTED = "this backup cannot be trusted; restore from another one with backup_label"
 
 
 def begin(staging: str, record: RestoreRecord) -> None:
@@ -89,18 +91,31 @@ def _marks_in(staging: str) -> list[str]:
 
 
 def _verify_control(staging: str, manifest: Manifest) -> None:
-    with open(f"{staging}/{HELD_CONTROL}", "rb") as file:
-        found = sha256_of(file)
+    try:
+        with open(f"{staging}/{HELD_CONTROL}", "rb") as file:
+            found = sha256_of(file)
+    except FileNotFoundError:
+        raise Error(f"{CONTROL} is not in the backup, as its manifest says", _UNTRUSTED) from None
     if found != manifest.files[CONTROL]:
         raise Error(
             f"{CONTROL} of the backup differs from its manifest", "restore from another backup with backup_label"
         )
 
 
-def check_staged_label(step: CheckLabel) -> None:
-    """Hold the staged backup's own label and map of tablespaces against what its description says."""
-    label, tablespaces = (_text(f"{step.path}/{name}") for name in ("backup_label", "tablespace_map"))
-    check_label(step, label, tablespaces)
+def check_staged_label(step: CheckLabel, bin_directory: str, runner: CommandRunner) -> None:
+    """Hold what a server starts from against what the backup's description says: label, control file and WAL."""
+    names = ("backup_label", "tablespace_map", "PG_VERSION")
+    text, tablespaces, version = (_text(f"{step.path}/{name}") for name in names)
+    label = check_label(step, text, tablespaces)
+    with held_control.as_it_will_be(step.path) as directory:
+        try:
+            held_control.check_whole(directory, step.identity.major, bin_directory, runner)
+        except Error as error:
+            raise Error(f"{CONTROL} of backup '{step.label}' is of no use: {error.message}", _UNTRUSTED) from None
+        check_control(step, label, version, control_data(runner, bin_directory, directory))
+    where = (f"--timeline={label.timeline}", f"--start={label.checkpoint}", "--limit=1")
+    found = runner.run(pg_waldump_cmd(bin_directory, f"{step.path}/pg_wal", *where), check=False)
+    check_checkpoint(step, label, found.stdout or found.stderr)
 
 
 def _text(path: str) -> str:

@@ -170,6 +170,12 @@ def test_a_chain_is_as_good_as_its_weakest_link(subject: Catalog, texts: dict[st
     assert {label: defect.text for label, defect in problems(subject).items()} == texts
 
 
+def test_an_incremental_backup_is_not_restored() -> None:
+    found = problems(catalog([backup("monday", 10, 2), backup("tuesday", 20, 3, type="incremental")], {}))
+    assert {label: defect.kind for label, defect in found.items()} == {"tuesday": "chain"}
+    assert found["tuesday"].text == "backup 'tuesday' is incremental, and this version restores full ones"
+
+
 def test_a_gap_within_a_backup_is_named_and_its_own_wal_makes_up_for_it() -> None:
     long = backup("long", 90, 9, start_lsn=Lsn(4 * SIZE + 40))
     subject = catalog([long], without(6, 7))

@@ -21,6 +21,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RestoreRequest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
+from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
@@ -119,7 +120,10 @@ def test_a_backup_is_staged_beside_the_data_whatever_is_there(kind: str) -> None
         BeginStaging(f"{DATA}.restore", record),
         UnpackBackup(STORED, f"{DATA}.restore", {}, (), None, BACKUP.manifest_sha256, 3_000_000),
         VerifyStaging(f"{DATA}.restore", STORED, BACKUP.manifest_sha256, 3_000_000),
-        CheckLabel(f"{DATA}.restore", "monday", str(BACKUP.start_lsn), {}),
+        CheckLabel(
+            *(f"{DATA}.restore", "monday", str(BACKUP.start_lsn), {}, str(BACKUP.stop_lsn), (1, 1)),
+            Identity(BACKUP.system_identifier, BACKUP.version, PARTS.segment_size),
+        ),
         ConfigureRecovery(f"{DATA}.restore", SETTINGS, OVERRIDES, {}),
         *([] if kind in ("missing", "empty") else [CompareWal(DATA, LAYOUT, IDENTITY.system_identifier)]),
         FinishStaging(f"{DATA}.restore", replace(record, complete=True), None),
