@@ -268,7 +268,7 @@ def perform(task: Task) -> Result:
         )
         if due:  # at once: archiving may not work because there is no room, which they take
             task.apply(plan_removal(left), context, STEPS)
-        problems = archiving_problems(server, layout, task.runner)
+        problems = archiving_problems(server, layout)
         plan = plan_backup(layout, catalog, request, problems, left, now, task.options["timeout"])
         if plan.changed:
             require_replication(server)

@@ -129,7 +129,7 @@ def perform(task: Task) -> Result:
     with task.connect() as server:
         check_out_of_recovery(server, task.data_directory, "writes no WAL of its own")
         if options["wait"]:
-            require_archiving(server, task.layout, task.runner)
+            require_archiving(server, task.layout)
         if task.check_mode:
             return {"changed": True}
         before = None if options["patient"] else server.archiver()

@@ -33,9 +33,9 @@ _SHOWN = 5
 _LONGEST_SHEBANG = 256  # BINPRM_BUF_SIZE of Linux
 
 
-def archiving_problems(server: Server, layout: Layout, runner: CommandRunner) -> list[str]:
+def archiving_problems(server: Server, layout: Layout) -> list[str]:
     """Say why WAL does not reach this place of the repository; an empty list means that nothing speaks against it."""
-    obstacle = _obstacle(server, layout) or _fork(server, layout, runner)
+    obstacle = _obstacle(server, layout) or _fork(server, layout)
     if obstacle is not None:
         return [obstacle]
     archiver = server.archiver()
@@ -45,7 +45,7 @@ def archiving_problems(server: Server, layout: Layout, runner: CommandRunner) ->
     return []
 
 
-def require_archiving(server: Server, layout: Layout, runner: CommandRunner) -> None:
+def require_archiving(server: Server, layout: Layout) -> None:
     """Refuse to wait for a segment that cannot arrive; failures of the past do not count, they may be repaired."""
     obstacle = _obstacle(server, layout)
     if obstacle is not None:
@@ -53,7 +53,7 @@ def require_archiving(server: Server, layout: Layout, runner: CommandRunner) -> 
             f"archiving does not work: {obstacle}",
             "run setup_archiving.yml, which installs pgark-wal and configures the server",
         )
-    fork = _fork(server, layout, runner)
+    fork = _fork(server, layout)
     if fork is not None:
         raise Forked(f"archiving does not work: {fork}", FORK_HINT)
 
@@ -83,9 +83,9 @@ def _obstacle(server: Server, layout: Layout) -> str | None:
     return None if why is None else f"{program}, which archive_command calls, {why}"
 
 
-def _fork(server: Server, layout: Layout, runner: CommandRunner) -> str | None:
+def _fork(server: Server, layout: Layout) -> str | None:
     """Look in all places that the server pushes into; one that is not to be looked into is no fork."""
-    forks = (waiting_fork(server.data_directory, place, runner) for place in places_in_use(server, layout))
+    forks = (waiting_fork(server.data_directory, place) for place in places_in_use(server, layout))
     return next(filter(None, forks), None)
 
 
@@ -129,7 +129,7 @@ class Proof:
 def prove_archiving(server: Server, layouts: Sequence[Layout], runner: CommandRunner, timeout: int) -> str:
     """Switch WAL, and prove that every repository has the segment as the server wrote it; gives its name."""
     for layout in layouts:
-        require_archiving(server, layout, runner)
+        require_archiving(server, layout)
     segment = server.switch_wal()[0]
     prove_archived(server, layouts, runner, segment, timeout)
     return str(segment)
@@ -152,19 +152,17 @@ def prove_archived(
     proof = Proof(segment, digest_of(server.data_directory, segment))
     places = [place for layout in layouts for place in places_in_use(server, layout)]
     for layout in dict.fromkeys(places):
-        _wait_archived(server, layout, runner, proof, timeout, before)
+        _wait_archived(server, layout, proof, timeout, before)
         _read_back(server, layout, runner, proof)
 
 
-def _wait_archived(
-    server: Server, layout: Layout, runner: CommandRunner, proof: Proof, timeout: int, before: Archiver | None
-) -> None:
+def _wait_archived(server: Server, layout: Layout, proof: Proof, timeout: int, before: Archiver | None) -> None:
     """Wait until a file of that name is in the repository; the error says what the archiver has been doing."""
     start = woken = time.monotonic()
     while not has_segment(layout, str(proof.segment)):
         now = time.monotonic()
         if now > start + timeout:
-            fork = waiting_fork(server.data_directory, layout, runner)
+            fork = waiting_fork(server.data_directory, layout)
             if fork is not None:
                 raise Forked(f"archiving does not work: {fork}", FORK_HINT)
             waited = f"did not arrive in {layout.wal} within {now - start:.0f} s"

@@ -19,9 +19,8 @@ from .._errors import Error
 from .caches import cache_directory
 from .files import read_json, write_json
 from .forks import compare
-from .runner import CommandRunner
 
-_FORMAT = 1
+_FORMAT = 2
 _LARGEST = 64 << 20
 # What was changed a moment ago may be changed again with the same time.
 _SETTLED_NS = 2_000_000_000
@@ -41,11 +40,11 @@ class Compared:
         self._remembered = _read(self._path)
         self._same: set[str] = set()
 
-    def relation(self, own: str, name: str, layout: Layout, runner: CommandRunner) -> str:
+    def relation(self, own: str, name: str, layout: Layout) -> str:
         """Tell what :func:`forks.compare` does, without reading what was the same and has not changed."""
         before = _state(own, name, layout)
         known = before is not None and before in self._remembered
-        found = "same" if known else compare(own, name, layout, runner)
+        found = "same" if known else compare(own, name, layout)
         if found == "same" and before is not None and before == _state(own, name, layout):
             self._same.add(before)
         return found

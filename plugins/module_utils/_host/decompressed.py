@@ -17,14 +17,7 @@ from .tools import decompress_cmd
 
 _CHUNK = 1024 * 1024
 _LONGEST_REST = 1 << 30  # of a compressed stream that is not read to its end: the largest segment
-
-
 _SUFFIXES = {".zst": "zstd", ".lz4": "lz4", ".gz": "gzip"}
-
-
-def stored_at_most(size: int) -> int:
-    """Give more bytes than any compressor makes of so many."""
-    return 2 * size + _CHUNK
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import IO
 
 from .._core.catalog import Catalog
@@ -17,11 +17,10 @@ from .._core.forks import CHUNK, fork_text, relation
 from .._core.layout import SUFFIXES, Layout
 from .._core.wal import SegmentName, classify
 from .._errors import Error
-from .decompressed import opened, stored_at_most
+from .delivery import content_of, has_checksum
 from .digests import sha256_of
-from .files import open_regular, read_small
+from .files import open_regular
 from .own_wal import is_history, own_histories, own_segments, waiting_files
-from .runner import CommandRunner
 
 # The first page of a segment: XLogLongPageHeaderData in src/include/access/xlog_internal.h, with xlp_tli,
 # xlp_pageaddr, xlp_seg_size and xlp_xlog_blcksz.
@@ -45,29 +44,29 @@ def digest_of(data_directory: str, segment: SegmentName) -> str | None:
     return entry.sha256 if is_itself else None
 
 
-def compare(path: str, name: str, layout: Layout, runner: CommandRunner) -> str:
+def compare(path: str, name: str, layout: Layout) -> str:
     """Compare a file with the archived one of its name: ``same``, ``begun``, ``other``, ``absent`` or ``unreadable``.
 
     What is damaged in the archive is nobody else's WAL; a plain segment is told by the checksum beside it.
     """
     forms = [layout.wal_file(name) + suffix for suffix in SUFFIXES.values()]
-    found = [_compare_with(form, path, name, runner) for form in forms if os.path.isfile(form)]
+    found = [_compare_with(form, path, name) for form in forms if os.path.isfile(form)]
     return next((word for word in ("other", "same", "begun", "unreadable") if word in found), "absent")
 
 
-def _compare_with(archived: str, path: str, name: str, runner: CommandRunner) -> str:
+def _compare_with(archived: str, path: str, name: str) -> str:
     try:
-        with ExitStack() as stack:
-            own = stack.enter_context(open(path, "rb"))
-            largest = stored_at_most(os.fstat(own.fileno()).st_size)
-            stream = stack.enter_context(opened(archived, runner, largest))
+        with open(path, "rb") as own, closing(content_of(archived)) as content:
             start, page = _place_and_page(own, name)
-            found = relation(_chunks(own), _chunks(stream), start, page)
+            found = relation(_chunks(_pieces(own)), _chunks(content), start, page)
+            for _rest in content:
+                pass  # to the end, where it is known whether it is whole
         if found == "begun" and classify(name) != "segment":
             found = "other"
         if found == "other" and classify(name) == "segment":
-            with opened(archived, runner, largest) as stream:
-                found = found if _begins_as(stream.read(_FIRST_PAGE.size), name, start) else "unreadable"
+            with closing(content_of(archived)) as content:
+                head = next(_chunks(content), b"")[: _FIRST_PAGE.size]
+            found = found if _begins_as(head, name, start) else "unreadable"
         if found == "other" and classify(name) == "history":
             found = found if is_history(path, name) and is_history(archived, name) else "unreadable"
     except Error:  # also when the program is missing that it takes
@@ -97,36 +96,38 @@ def _place_and_page(own: IO[bytes], name: str) -> tuple[int, int]:
 
 def _sidecar_agrees(archived: str, name: str) -> bool:
     """Tell whether a plain archived segment has the checksum that was written with it; a history file has none."""
+    if classify(name) == "history":
+        return True
     try:
-        expected = read_small(f"{archived}.sha256").decode("ascii", "replace").split(maxsplit=1)
         with os.fdopen(open_regular(archived), "rb") as segment:
-            return expected[:1] == [sha256_of(segment).sha256]
-    except FileNotFoundError:
-        return classify(name) == "history"
-    except Error:  # it is no regular file
+            return has_checksum(archived, sha256_of(segment).sha256)
+    except (Error, FileNotFoundError):  # it is no regular file, or has gone
         return False
 
 
-def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yield a stream in chunks of one size: a pipe gives what it has."""
-    held = b""
-    while True:
-        piece = stream.read(CHUNK - len(held))
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: stream.read(CHUNK), b"")
+
+
+def _chunks(pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield what comes in pieces in chunks of one size."""
+    held = bytearray()
+    for piece in pieces:
         held += piece
-        if held and (not piece or len(held) == CHUNK):
-            yield held
-            held = b""
-        if not piece:
-            return
+        while len(held) >= CHUNK:
+            yield bytes(held[:CHUNK])
+            del held[:CHUNK]
+    if held:
+        yield bytes(held)
 
 
 def goes_on(path: str, name: str, other: str) -> bool:
     """Tell whether a segment goes on where another copy of it, which is the same before, was not written further."""
     with open(path, "rb") as longer, open(other, "rb") as shorter:
-        return relation(_chunks(shorter), _chunks(longer), *_place_and_page(shorter, name)) == "begun"
+        return relation(_chunks(_pieces(shorter)), _chunks(_pieces(longer)), *_place_and_page(shorter, name)) == "begun"
 
 
-def waiting_fork(data_directory: str, layout: Layout, runner: CommandRunner) -> str | None:
+def waiting_fork(data_directory: str, layout: Layout) -> str | None:
     """Look whether the file that has been waiting for the longest is archived with other content already.
 
     That is the one at which archiving has stopped. What is archived and still waits, with the same content, is the
@@ -137,27 +138,27 @@ def waiting_fork(data_directory: str, layout: Layout, runner: CommandRunner) -> 
     if name is None:
         return None
     try:
-        found = compare(f"{data_directory}/pg_wal/{name}", name, layout, runner)
+        found = compare(f"{data_directory}/pg_wal/{name}", name, layout)
     except FileNotFoundError:
         return None  # archived and removed meanwhile
     return fork_text(name, f"{data_directory}/pg_wal", layout.wal) if found in ("other", "begun") else None
 
 
-def own_fork(data_directory: str, catalog: Catalog, layout: Layout, runner: CommandRunner) -> str | None:
+def own_fork(data_directory: str, catalog: Catalog, layout: Layout) -> str | None:
     """Name what a data directory and the archive both have with other content: a history, or their newest segment.
 
     Two servers that have parted never write the same again, so the newest segment tells; each history for itself.
     """
     for timeline in sorted(own_histories(data_directory)):
         name = f"{timeline:08X}.history"
-        if compare(f"{data_directory}/pg_wal/{name}", name, layout, runner) == "other":
+        if compare(f"{data_directory}/pg_wal/{name}", name, layout) == "other":
             return name
     size = catalog.identity.wal_segment_size
     common = sorted(place for place in own_segments(data_directory, catalog.identity) if place in catalog.files)
     for place in reversed(common):
         name = str(SegmentName.numbered(*place, size))
         try:
-            found = compare(f"{data_directory}/pg_wal/{name}", name, layout, runner)
+            found = compare(f"{data_directory}/pg_wal/{name}", name, layout)
         except FileNotFoundError:
             continue
         if found != "unreadable":
@@ -165,7 +166,7 @@ def own_fork(data_directory: str, catalog: Catalog, layout: Layout, runner: Comm
     return None
 
 
-def fork_defects(data_directory: str, catalog: Catalog, layout: Layout, runner: CommandRunner) -> list[Defect]:
+def fork_defects(data_directory: str, catalog: Catalog, layout: Layout) -> list[Defect]:
     """Report a fork between a data directory and the archive."""
-    name = own_fork(data_directory, catalog, layout, runner)
+    name = own_fork(data_directory, catalog, layout)
     return [] if name is None else [Defect("fork", name, fork_text(name, f"{data_directory}/pg_wal", layout.wal))]

@@ -18,10 +18,12 @@ from .._core.markers import MARKER
 from .._core.plan_repository import Entry, Found, hint_about_owner
 from .._core.wal import SegmentName, TimelinePath, classify
 from .._errors import Error, InvalidValue, printable, shown
+from .delivery import require_archive
 from .files import group_name, locked, read_history, read_json, reason, rename, user_name
 
 _PARTIAL = re.compile(r"\..+\.partial")
 _SEGMENTS = re.compile("[0-9A-F]{16}")
+_NAME = 24  # characters of a segment's name
 _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISREG, "file"), (stat.S_ISLNK, "link"))
 
 
@@ -139,6 +141,7 @@ def check_kind(path: str, entry: Entry) -> None:
 def read_catalog(layout: Layout) -> Catalog:
     """List what the repository holds for a cluster; unfinished backups are named, and not among the backups."""
     identity = require(layout)
+    require_archive(layout)
     wal, stored = _wal(layout, identity.wal_segment_size), _backups(layout, identity)
     return Catalog(
         identity,
@@ -228,8 +231,9 @@ def _wal(layout: Layout, size: int) -> _Wal:
         found = list(entries)
     for entry in found:
         if _SEGMENTS.fullmatch(entry.name):
-            check_kind(entry.path, _entry(entry.path))  # pgark-wal follows no link to it
-            wal.files.update(_segments(entry.path, size))
+            directory = _entry(entry.path)
+            check_kind(entry.path, directory)  # pgark-wal follows no link to it
+            wal.files.update(_segments(entry.path, directory, size))
         elif classify(entry.name) == "history":
             timeline = int(entry.name[:8], 16)
             try:
@@ -239,19 +243,36 @@ def _wal(layout: Layout, size: int) -> _Wal:
     return wal
 
 
-def _segments(directory: str, size: int) -> _Segments:
-    """List segments; what has the name of one and is no file counts as one that is damaged.
+def _segments(directory: str, access: Entry, size: int) -> _Segments:
+    """List the segments in a directory: those that pgark-wal looks for there, whatever is in their place.
 
-    pgark-wal refuses it, and so it is in the way of a copy that another place has. Another form of it is taken first.
+    What is no file is in the way of a copy that another place has, unless there is another form of it. With other
+    forms, another checksum beside it or other rights to the directory, it is not what was read before.
     """
+    with os.scandir(directory) as entries:
+        there = {entry.name: entry for entry in entries}
     found: _Segments = {}
-    for entry in sorted(os.scandir(directory), key=lambda entry: entry.is_file(follow_symlinks=False)):
-        stem, suffix = os.path.splitext(entry.name)
-        name = entry.name if suffix not in SUFFIXES.values() else stem
-        if classify(name) == "segment":
-            segment = SegmentName.parse(name)
-            found[segment.timeline, segment.number(size)] = segment_file(entry.path, entry.stat(follow_symlinks=False))
+    for name in sorted({name[:_NAME] for name in there}):
+        forms = [there[name + suffix] for suffix in SUFFIXES.values() if name + suffix in there]
+        place = _place(name, os.path.basename(directory), size) if forms else None
+        if place is None:
+            continue
+        first = min(forms, key=lambda form: not form.is_file(follow_symlinks=False))
+        beside = there.get(f"{name}.sha256")
+        states = [entry.stat(follow_symlinks=False) for entry in (*forms, *([beside] if beside else []))]
+        told = f"{access.mode:o}:{access.owner}:{access.group}"
+        stored = segment_file(first.path, first.stat(follow_symlinks=False))
+        found[place] = stored._replace(state=" ".join([told, *map(_state, states)]))
     return found
+
+
+def _place(name: str, directory: str, size: int) -> tuple[int, int] | None:
+    """Give timeline and number of the segment that is asked for by a name, in a directory (None: none ever is)."""
+    if classify(name) != "segment" or name[: len(directory)] != directory:
+        return None
+    segment = SegmentName.parse(name)
+    place = segment.timeline, segment.number(size)
+    return place if SegmentName.numbered(*place, size) == segment else None
 
 
 def retire(path: str, to: str) -> None:
@@ -264,8 +285,12 @@ def retire(path: str, to: str) -> None:
 
 def segment_file(path: str, status: os.stat_result, own: bool = False) -> SegmentFile:
     """Describe a stored segment."""
-    state = f"{status.st_dev:x}:{status.st_ino:x}:{status.st_ctime_ns:x}"
-    return SegmentFile(path, status.st_size, status.st_mtime_ns, state, own)
+    return SegmentFile(path, status.st_size, status.st_mtime_ns, _state(status), own)
+
+
+def _state(status: os.stat_result) -> str:
+    """Tell what a file is now: none of this can be set."""
+    return f"{status.st_dev:x}:{status.st_ino:x}:{status.st_ctime_ns:x}"
 
 
 def has_segment(layout: Layout, name: str) -> bool:

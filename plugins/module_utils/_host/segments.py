@@ -6,52 +6,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice
-from typing import IO
+from typing import NamedTuple
 
 from .._core.catalog import SegmentFile
 from .._core.walpages import HEADER, LONG_HEADER, PAGE, Place, problem_of_head, problem_of_pages
 from .._errors import Error
-from .decompressed import opened, stored_at_most
-from .digests import sha256_of
-from .files import open_regular, read_small
-from .runner import CommandRunner
-
-_CHUNK = 1 << 20
+from .delivery import deliver
+from .files import open_regular
 
 
-def bring(file: SegmentFile, place: Place, target: str, runner: CommandRunner) -> str | None:
-    """Put a segment under the name ``target``; tell what is wrong with it (None: nothing).
+class Brought(NamedTuple):
+    """What is wrong with a segment, and what a recovery passes over on its way to it (None: nothing)."""
 
-    pgark-wal gives a server only what is whole by the checksum of its compression, or by the one beside it.
+    problem: str | None
+    passed_over: str | None = None
+
+
+def bring(files: Sequence[SegmentFile], place: Place, target: str) -> Brought:
+    """Put a segment under the name ``target``, from the first of several repositories that gives it to a server.
+
+    Whether it does, and with which bytes, pgark-wal decides. What follows is about those: what is wrong in a segment
+    with a good checksum, another repository does not mend, as nobody asks it.
     """
+    words: list[str] = []
+    for file in files:
+        given, why = _put(file, target, place.identity.wal_segment_size)
+        words += [why] if why else []
+        if given:
+            try:
+                problem = _problem(file, place, target)
+            except FileNotFoundError:  # a running server removes what it has archived
+                problem = f"{file.path} has gone meanwhile"
+            if problem is not None:
+                os.unlink(target)
+            return Brought(problem, _passed_over(files[0], file, words))
+    return Brought("; ".join(words))
+
+
+def _put(file: SegmentFile, target: str, size: int) -> tuple[bool, str]:
+    """Have a segment under another name; one in a data directory is read where it is."""
+    if not file.own:
+        return deliver(file.path, target, size)
     try:
-        plain = os.path.splitext(file.path)[1] == ""
-        if plain:
-            os.close(open_regular(file.path))
-            os.symlink(file.path, target)
-        else:
-            size = place.identity.wal_segment_size
-            with opened(file.path, runner, stored_at_most(size)) as stream, open(target, "wb") as out:
-                _copy(stream, out, size)
-        problem = _problem(file, place, target) or (_unproved(file) if plain and not file.own else None)
-    except Error as error:
-        problem = error.message
+        os.close(open_regular(file.path))
     except FileNotFoundError:
-        problem = f"{file.path} has gone meanwhile"
-    if problem is not None and os.path.lexists(target):
-        os.unlink(target)
-    return problem
+        return False, f"{file.path} has gone meanwhile"
+    except Error as error:
+        return False, error.message
+    os.symlink(file.path, target)
+    return True, ""
 
 
-def _copy(stream: IO[bytes], out: IO[bytes], size: int) -> None:
-    """Copy a segment, and not what goes on without an end."""
-    left = size
-    while piece := stream.read(min(_CHUNK, left + 1)):
-        if len(piece) > left:
-            raise Error(f"it has more than {size} bytes, which is what a segment has")
-        left -= out.write(piece)
+def _passed_over(first: SegmentFile, file: SegmentFile, words: Sequence[str]) -> str | None:
+    instead = "another form of it" if file is first else file.path
+    return f"{first.path} is damaged: {'; '.join(words)}; recovery reads {instead} instead" if words else None
 
 
 def _problem(file: SegmentFile, place: Place, path: str) -> str | None:
@@ -69,17 +79,6 @@ def _problem(file: SegmentFile, place: Place, path: str) -> str | None:
 
 def _headers(descriptor: int, size: int) -> Iterator[bytes]:
     return (os.pread(descriptor, HEADER.size, offset) for offset in range(0, size, PAGE))
-
-
-def _unproved(file: SegmentFile) -> str | None:
-    """Compare a segment that is stored as it is with the checksum beside it."""
-    try:
-        expected = read_small(f"{file.path}.sha256").decode("ascii", "replace").split(" ")[0]
-    except FileNotFoundError:
-        return "the file with its checksum is missing"
-    with open(file.path, "rb") as segment:
-        found = sha256_of(segment).sha256
-    return None if found == expected else f"it has SHA-256 {found}, expected {expected}"
 
 
 def is_empty_from(path: str, offset: int) -> bool:

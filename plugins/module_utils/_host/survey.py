@@ -84,10 +84,10 @@ class Survey:
         own = self.data_directory
         if own is None:
             return []
-        found = fork_defects(own, catalog, self.layout, self.runner)
+        found = fork_defects(own, catalog, self.layout)
         for layout in self.further:
             with suppress(Error, OSError):  # one that cannot be read
-                found += fork_defects(own, read_catalog(layout), layout, self.runner)
+                found += fork_defects(own, read_catalog(layout), layout)
         return found
 
     def _reader(self, catalog: Catalog) -> WalReader:

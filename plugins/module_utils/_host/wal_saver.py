@@ -104,7 +104,7 @@ class WalSaver:
         found = []
         for number, layout in enumerate(self.layouts):
             try:
-                found.append(compared.relation(own, name, layout, self.runner))
+                found.append(compared.relation(own, name, layout))
             except OSError:
                 if number == 0:
                     raise

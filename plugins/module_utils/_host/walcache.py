@@ -18,7 +18,7 @@ from .._errors import Error
 from .caches import cache_directory
 from .files import read_json, write_json
 
-_FORMAT = 4
+_FORMAT = 5
 _KEPT = 100_000
 _LARGEST = 64 << 20
 

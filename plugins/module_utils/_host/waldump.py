@@ -219,16 +219,11 @@ class WalReader:
 
     def _bring(self, stretch: Stretch, number: int, where: Place, target: str) -> str | None:
         """Bring a segment from where a server would get it: from the first repository that has it whole."""
-        first = self._file(stretch, number)
-        problem = bring(first, where, target, self._runner)
-        if problem is None:
-            return None
-        for spare in self._spares.get((stretch.path.timeline_at(number, self._size), number), ()):
-            if bring(spare, where, target, self._runner) is None:
-                name = str(stretch.name(number))
-                self.replaced[name] = f"{first.path} is damaged: {problem}; recovery reads {spare.path} instead"
-                return None
-        return problem
+        spares = self._spares.get((stretch.path.timeline_at(number, self._size), number), ())
+        brought = bring((self._file(stretch, number), *spares), where, target)
+        if brought.passed_over is not None:
+            self.replaced[str(stretch.name(number))] = brought.passed_over
+        return brought.problem
 
     def _file(self, stretch: Stretch, number: int) -> SegmentFile:
         return self._files[stretch.path.timeline_at(number, self._size), number]
@@ -256,6 +251,7 @@ class WalReader:
         timelines = Place(self._identity, stretch.path, number).timelines
         return " ".join(
             [
+                str(self._identity.version),
                 *(f"{os.path.basename(file.path)}:{file.size}:{file.mtime_ns}:{file.state}" for file in files),
                 *(f"{timeline}@{begin:x}" for begin, timeline in timelines),
             ]

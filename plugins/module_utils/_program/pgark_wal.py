@@ -92,6 +92,7 @@ DECOMPRESSORS = {".zst": "zstd -q -d -c", ".lz4": "lz4 -q -d -c"}
 # Frame_Header_Descriptor in zstd_compression_format.md, FLG in lz4_Frame_format.md.
 FRAME_MAGIC = {".zst": b"\x28\xb5\x2f\xfd", ".lz4": b"\x04\x22\x4d\x18"}
 FRAME_CHECKSUM = 0x04
+MOST_BLOCKS = 1 << 17  # of a frame: a GB in those of 8 kB, where compressors make them of 64 kB and more
 
 # A push goes on with what waits behind its segment until one of these is reached. The bytes are also the room that
 # acknowledged segments, which PostgreSQL has removed since, keep until the next push.
@@ -838,7 +839,7 @@ def deliver(archive: Archive, directory: int, archived: str, name: str, path: st
     try:
         fcntl.flock(out, fcntl.LOCK_EX)  # whoever wants the file may wait for it
         digest = sha256() if archived == name and is_segment(name) else None
-        decompress_to(out, source, archived[len(name) :], digest)
+        decompress_to(out, source, archived[len(name) :], digest, archive.segment_size)
         if digest and read_sidecar(directory, name) != sidecar_line(name, digest.hexdigest()):
             raise Refused(f"corrupt or unverifiable: found SHA-256 {digest.hexdigest()}, not in {sidecar_of(name)}")
         archive.check(name, os.pread(out, CHUNK, 0), os.fstat(out).st_size)
@@ -1700,7 +1701,9 @@ def open_directory(name: str, parent: int | None = None) -> int:
     fd = open_below(name, os.O_RDONLY | os.O_DIRECTORY | (0 if parent is None else os.O_NOFOLLOW), parent)
     mode = os.fstat(fd).st_mode & 0o7777
     if mode & 0o002:
-        raise Refused(f"directory {name} has mode {mode:04o}, expected one that keeps others from writing. {REPAIR}")
+        os.close(fd)
+        wanted = f"one that keeps others from writing. {REPAIR}, or chmod o-w it"
+        raise Refused(f"directory {name} has mode {mode:04o}, expected {wanted}")
     return fd
 
 
@@ -1738,7 +1741,8 @@ def open_below(name: str, flags: int, parent: int | None, mode: int = 0o777) -> 
         return os.open(name, flags, mode, dir_fd=parent)
     except OSError as error:
         if flags & os.O_NOFOLLOW and is_symlink(name, parent):
-            raise Refused(f"{name} is a symbolic link, expected none below the repository. {REPAIR}") from None
+            found = f"{name} is a symbolic link, expected none below the repository"
+            raise Refused(f"{found}. HINT: move it away") from None
         raise located(error, parent) from None
 
 
@@ -1935,18 +1939,18 @@ def lsn(position: int) -> str:
 # ---- content ---------------------------------------------------------------------------------------------------------
 
 
-def decompress_to(out: int, fd: int, suffix: str, digest: hashlib._Hash | None) -> None:
+def decompress_to(out: int, fd: int, suffix: str, digest: hashlib._Hash | None, limit: int) -> None:
     """Write the content of an archived file to another, and raise Refused if its own checksum does not hold."""
     if suffix in DECOMPRESSORS:
-        decompress_by(DECOMPRESSORS[suffix], fd, suffix, out)
+        decompress_by(DECOMPRESSORS[suffix], fd, suffix, out, limit)
     else:
-        for chunk in decompress(fd, suffix):
+        for chunk in decompress(fd, suffix, limit):
             write_all(out, chunk)
             if digest:
                 digest.update(chunk)
 
 
-def decompress(fd: int, suffix: str) -> Iterator[bytes | memoryview]:
+def decompress(fd: int, suffix: str, limit: int = SEGMENT_SIZES[-1]) -> Iterator[bytes | memoryview]:
     """Yield the content of an archived file, and raise Refused at its end if its own checksum does not hold."""
     chunks: Iterable[bytes | memoryview]
     if suffix == ".gz":
@@ -1958,8 +1962,8 @@ def decompress(fd: int, suffix: str) -> Iterator[bytes | memoryview]:
     total = 0
     for chunk in chunks:
         total += len(chunk)
-        if total > SEGMENT_SIZES[-1]:
-            raise too_long()
+        if total > limit:
+            raise too_long(limit)
         yield chunk
 
 
@@ -2002,44 +2006,85 @@ def compress_with(command: str, fd: int, out: int) -> None:
 
 
 def check_lz4_frame(fd: int) -> None:
-    """Refuse a file that ends before its frame does: lz4 1.9 exits 0 when there is no room for the last 4 kB.
-
-    lz4_Frame_format.md: a descriptor, blocks with their size before them, the size 0, and the content's checksum.
-    """
-    flags = os.pread(fd, 5, 0)[4:] or b"\0"
-    at, block = 7 + (8 if flags[0] & 0x08 else 0) + (4 if flags[0] & 0x01 else 0), -1
-    while block:
-        block = int.from_bytes(os.pread(fd, 4, at), "little") & 0x7FFFFFFF
-        at += 4 + block + (4 if block and flags[0] & 0x10 else 0)
-    found, expected = os.fstat(fd).st_size, at + (4 if flags[0] & FRAME_CHECKSUM else 0)
+    """Refuse a file that ends before its frame does: lz4 1.9 exits 0 when there is no room for the last 4 kB."""
+    found, expected = os.fstat(fd).st_size, end_of_frame(fd, ".lz4")
     if found != expected:
         raise ProgramFailed(f"lz4 failed: wrote {found} bytes of a frame that has {expected} or more")
 
 
 def check_frame(fd: int, suffix: str) -> None:
-    """Refuse a file that is not of the kind that its name says, or has no checksum for the program to verify."""
+    """Refuse a file that is not one frame, from its first byte to its last, with a checksum for the program to verify.
+
+    A program takes what follows for more content, whose checksum is another one or none, or passes over it.
+    """
     head = os.pread(fd, 5, 0)
-    if head[:4] != FRAME_MAGIC[suffix] or not head[4] & FRAME_CHECKSUM:
+    if head[:4] != FRAME_MAGIC[suffix] or len(head) < 5 or not head[4] & FRAME_CHECKSUM:
         raise Refused(f"corrupt or unverifiable: begins with {head.hex()}, expected a {suffix} file with a checksum")
+    found, expected = os.fstat(fd).st_size, end_of_frame(fd, suffix)
+    if found != expected:
+        raise Refused(f"corrupt: found {found} bytes, expected those of one frame, which ends at byte {expected}")
 
 
-def decompress_by(command: str, fd: int, suffix: str, out: int) -> None:
+def end_of_frame(fd: int, suffix: str) -> int:
+    """Return where a file's first frame ends by the sizes before its blocks: behind the file's end if it is cut off."""
+    flags, size = (os.pread(fd, 5, 0)[4:] or b"\0")[0], os.fstat(fd).st_size
+    begin, next_block = (zstd_begin, zstd_block) if suffix == ".zst" else (lz4_begin, lz4_block)
+    at, last = begin(flags), False
+    for _block in range(MOST_BLOCKS):
+        if last or at >= size:
+            break
+        length, last = next_block(int.from_bytes(os.pread(fd, 4, at), "little"), flags)
+        at += length
+    return at + (4 if flags & FRAME_CHECKSUM else 0)
+
+
+def zstd_begin(flags: int) -> int:
+    """Return the length of magic and header, by zstd_compression_format.md."""
+    single = flags >> 5 & 1
+    return 6 - single + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6]
+
+
+def zstd_block(header: int, _flags: int) -> tuple[int, bool]:
+    """Return the length of a block with its header of three bytes, and whether it is the last; of kind 1 is one byte.
+
+    >>> zstd_block(5 << 3, 0), zstd_block(5 << 3 | 1 << 1 | 1, 0)
+    ((8, False), (4, True))
+    """
+    header &= 0xFFFFFF
+    return 3 + (1 if header >> 1 & 3 == 1 else header >> 3), bool(header & 1)
+
+
+def lz4_begin(flags: int) -> int:
+    """Return the length of magic and descriptor, by lz4_Frame_format.md."""
+    return 7 + (8 if flags & 0x08 else 0) + (4 if flags & 0x01 else 0)
+
+
+def lz4_block(header: int, flags: int) -> tuple[int, bool]:
+    """Return the length of a block with its size and its checksum; the size 0 is behind the last one.
+
+    >>> lz4_block(1 << 31 | 5, 0x10), lz4_block(0, 0x10)
+    ((13, False), (4, True))
+    """
+    length = header & 0x7FFFFFFF
+    return 4 + length + (4 if length and flags & 0x10 else 0), not length
+
+
+def decompress_by(command: str, fd: int, suffix: str, out: int, limit: int) -> None:
     """Have a program decompress a file into another; it may not write more than there can be in a WAL file."""
     import resource
 
     check_frame(fd, suffix)
-    limit = SEGMENT_SIZES[-1] + 1
     try:
         with Program(command, fd, out) as pid:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit + 1, limit + 1))
     finally:
-        if os.fstat(out).st_size >= limit:
-            raise too_long()
+        if os.fstat(out).st_size > limit:
+            raise too_long(limit)
 
 
-def too_long() -> Refused:
+def too_long(limit: int) -> Refused:
     """Say that there is more in a file than there can be."""
-    return Refused(f"corrupt: found more than {SEGMENT_SIZES[-1]} bytes, expected a WAL file")
+    return Refused(f"corrupt: found more than {limit} bytes, expected a WAL file")
 
 
 def decompress_with(command: str, fd: int, suffix: str) -> Iterator[bytes]:
@@ -2075,11 +2120,12 @@ class Program:
     def __init__(self, command: str, stdin: int, stdout: int) -> None:
         words = command.split()
         self.name = words[0]
+        path = find_program(self.name)
         self.stderr, stderr = os.pipe()
         # The environment is left out: it could change the level, or the number of threads.
         # PostgreSQL calls this; AnsibleModule.run_command is not here.
         self.pid = os.posix_spawn(  # pylint: disable=ansible-bad-function
-            find_program(self.name),
+            path,
             words,
             {"LC_ALL": "C"},
             file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((stdin, stdout, stderr))],

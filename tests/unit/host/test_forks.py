@@ -23,12 +23,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.forks import 
     fork_defects,
     waiting_fork,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from tests.unit.wal_program.harness import MB, SYSTEM_IDENTIFIER, segment
 
 COMPRESSED = {"": [], ".zst": ["zstd"], ".gz": ["gzip"], ".lz4": ["lz4"]}
 IDENTITY = Identity(str(SYSTEM_IDENTIFIER), 170000, MB)
-RUNNER = CommandRunner()
 
 
 def name_of(number: int) -> str:
@@ -60,7 +58,7 @@ class Places:
         return place
 
     def compare(self, name: str) -> str:
-        return compare(f"{self.data}/pg_wal/{name}", name, self.layout, RUNNER)
+        return compare(f"{self.data}/pg_wal/{name}", name, self.layout)
 
     def catalog(self, *numbers: int) -> Catalog:
         """Give a catalog that has so many segments."""
@@ -120,11 +118,11 @@ def test_what_waits_is_a_fork_only_when_the_archive_has_other_bytes(places: Plac
     first, second = name_of(3), name_of(4)
     for name in (second, first):
         places.write(name, segment(name), ready=True)
-    assert waiting_fork(str(places.data), places.layout, RUNNER) is None
+    assert waiting_fork(str(places.data), places.layout) is None
     places.archive(first, segment(first), ".zst")
-    assert waiting_fork(str(places.data), places.layout, RUNNER) is None, "archived ahead"
+    assert waiting_fork(str(places.data), places.layout) is None, "archived ahead"
     places.archive(first, segment(first, seed=1), ".zst")
-    assert f"{first} in {places.data}/pg_wal and in" in str(waiting_fork(str(places.data), places.layout, RUNNER))
+    assert f"{first} in {places.data}/pg_wal and in" in str(waiting_fork(str(places.data), places.layout))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +143,7 @@ def test_a_data_directory_with_another_history_than_the_archive_is_a_defect(
         places.write(name_of(number), segment(name_of(number), seed=seed))
     for number, seed in archived.items():
         places.archive(name_of(number), segment(name_of(number), seed=seed))
-    found = fork_defects(str(places.data), places.catalog(*archived), places.layout, RUNNER)
+    found = fork_defects(str(places.data), places.catalog(*archived), places.layout)
     assert [(defect.kind, defect.subject) for defect in found] == ([] if fork is None else [("fork", name_of(fork))])
 
 

@@ -23,7 +23,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import reposi
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from tests.unit.core.examples import IDENTITY, NOON, backup
 from tests.unit.host.fakes import Killed, killed_at
@@ -193,9 +192,9 @@ def test_what_is_in_the_place_of_a_segment_and_no_file_is_there_to_be_refused(la
     assert [os.path.basename(file.path)[22:] for file in found] == ["03", "04.zst", "05", "06.gz"]
     for file in found[1:]:
         place = Place(repository.require(layout), TimelinePath.parse(1, ""), 4)
-        problem = bring(file, place, str(tmp_path / "target"), CommandRunner())
+        problem = bring([file], place, str(tmp_path / "target")).problem
         assert problem is not None
-        assert "regular file" in problem
+        assert re.search(r" is (a symbolic link, expected none|not a regular file)", problem)
     os.rename(directory, tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", directory)
     with pytest.raises(Error, match="0000000100000000 is a link, expected a directory"):

@@ -194,9 +194,9 @@ class Beforehand:
         read: list[str] = []
         compare = compared.compare
 
-        def counted(own: str, name: str, layout: Layout, runner: CommandRunner) -> str:
+        def counted(own: str, name: str, layout: Layout) -> str:
             read.append(name)
-            return compare(own, name, layout, runner)
+            return compare(own, name, layout)
 
         with self._monkeypatch.context() as patch:
             now = time.time_ns()

@@ -24,8 +24,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import
 from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from ansible_collections.pgark.postgres.plugins.module_utils._host.walcache import WalCache, cache_file
 from ansible_collections.pgark.postgres.plugins.module_utils._host.waldump import WalReader
+from ansible_collections.pgark.postgres.plugins.module_utils._program.pgark_wal import Archive
 from tests.unit.core.examples import IDENTITY, SIZE, catalog, fork
 from tests.unit.core.test_walrecords import line
+from tests.unit.wal_program.harness import Repository, sha256_line
 
 DAMAGED = "damaged"
 BIN = "/usr/lib/postgresql/17/bin"
@@ -88,8 +90,8 @@ def content_of(number: int) -> str:
 @pytest.fixture(autouse=True)
 def _anything_is_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the text that stands for WAL here; what is taken for a segment is a test of its own."""
-    for name in ("_problem", "_unproved"):
-        monkeypatch.setattr(f"{bring.__module__}.{name}", lambda *_: None)
+    monkeypatch.setattr(f"{bring.__module__}._problem", lambda *_: None)
+    monkeypatch.setattr(Archive, "check", lambda *_: None)
     monkeypatch.setattr(f"{WalReader.__module__}.lines_of_records", lambda text, *_: text)
 
 
@@ -102,9 +104,20 @@ def archive(tmp_path: Path) -> Catalog:
 
 def stored(directory: Path, number: int, content: str | None = None, timeline: int = 1) -> SegmentFile:
     text = (content_of(number) if content is None else content).encode()
-    path = directory / f"{SegmentName.numbered(timeline, number, SIZE)}{'.gz' if number % 2 else ''}"
+    repository, name = Repository(directory / "repository"), str(SegmentName.numbered(timeline, number, SIZE))
+    if not repository.path.exists():
+        Repository.create(repository.path, segment_size=SIZE)
+    path = repository.archived(name, "gzip" if number % 2 else "none")
+    path.parent.mkdir(exist_ok=True, mode=0o750)
     path.write_bytes(gzip.compress(text) if number % 2 else text)
+    path.with_name(f"{name}.sha256").write_text(sha256_line(name, text))
     return SegmentFile(str(path), len(text), number)
+
+
+def in_pg_wal(directory: Path, number: int, content: str) -> SegmentFile:
+    path = directory / str(SegmentName.numbered(1, number, SIZE))
+    path.write_text(content)
+    return SegmentFile(str(path), len(content), number, own=True)
 
 
 def changed(subject: Catalog, directory: Path, number: int, content: str) -> Catalog:
@@ -194,7 +207,7 @@ def test_the_last_segment_may_end_where_nothing_was_written_yet(
     subject = changed(archive, tmp_path, 9, DAMAGED)
     runner = FakeWaldump()
     runner.ending = rest
-    subject = replace(subject, files={**subject.files, (1, 9): subject.files[1, 9]._replace(own=own)})
+    subject = replace(subject, files={**subject.files, **({(1, 9): in_pg_wal(tmp_path, 9, DAMAGED)} if own else {})})
     (seen,) = look(subject, runner, 9, 9)
     assert (seen.damage is not None, seen.summary.latest) == (damaged, None)
 
@@ -205,7 +218,7 @@ def test_a_segment_that_cannot_be_decompressed_is_damaged_wherever_it_is(archive
     with open(path, "r+b") as file:
         file.truncate(20)
     seen = {each.number: each for each in look(archive, FakeWaldump(), 1, 9)}
-    assert "gzip ended with status 1" in str(seen[number].damage)
+    assert "corrupt: found the end of the file before that of its content" in str(seen[number].damage)
     assert [each.damage for each in seen.values() if each.number != number] == [None] * 8
 
 
@@ -300,7 +313,7 @@ def test_what_was_read_is_remembered_by_what_the_files_are(archive: Catalog, tmp
 
 def test_what_a_server_may_still_write_is_not_remembered(archive: Catalog, tmp_path: Path) -> None:
     cache = tmp_path / "cache" / "wal.json"
-    own = {place: file._replace(own=True) for place, file in archive.files.items()}
+    own = {place: in_pg_wal(tmp_path, place[1], content_of(place[1])) for place in archive.files}
     look(replace(archive, files=own), FakeWaldump(), 1, 9, WalCache(str(cache)))
     assert not cache.exists()
 
@@ -315,8 +328,8 @@ def test_a_damaged_segment_is_not_remembered(archive: Catalog, tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "content",
-    ["", "nonsense", "[]", "{}", '{"format": 3, "segments": []}', '{"format": 4, "segments": 7}',
-     '{"format": 4, "segments": [1]}', '{"format": 4, "segments": [["a", {}]]}', '{"format": 4, "segments": null}'],
+    ["", "nonsense", "[]", "{}", '{"format": 4, "segments": []}', '{"format": 5, "segments": 7}',
+     '{"format": 5, "segments": [1]}', '{"format": 5, "segments": [["a", {}]]}', '{"format": 5, "segments": null}'],
 )  # fmt: skip
 def test_a_cache_that_is_none_is_made_anew(archive: Catalog, tmp_path: Path, content: str) -> None:
     path = tmp_path / "cache.json"
