@@ -264,9 +264,10 @@ defects:
     - C(kind) is V(gap) (segments are missing), V(history) (the history file of a timeline is), V(chain) (a backup that
       another one needs is), V(incomplete) (files of a backup are, or it was never finished), V(broken) (what describes
       a backup cannot be believed, so it is not among RV(backups)), V(wal) (WAL of a backup is missing, or a segment is
-      damaged), or V(fork) (O(data_directory) has other WAL than the archive under the same name, so another server
-      archives into its place, or it was put back to an earlier state). C(subject) is the name of the file or the label,
-      C(text) says it in words.
+      damaged), V(fork) (O(data_directory) has other WAL than the archive under the same name, so another server
+      archives into its place, or it was put back to an earlier state), or V(repository) (one of
+      O(further_repositories) cannot be read, with which no recovery comes to its end). C(subject) is the name of the
+      file, the label or the path, C(text) says it in words.
   returned: always
   type: list
   elements: dict

@@ -83,7 +83,8 @@ options:
   further_repositories:
     description:
       - Absolute paths of further repositories. While the server recovers, WAL that O(repository) does not have, or has
-        damaged, or that it cannot be read for, is taken from the first of these that has it.
+        damaged, is taken from the first of these that has it.
+      - Each has to be readable. What is absent in the others might be in it, so recovery ends with an error instead.
       - The restore itself is planned from O(repository) alone, with its backups, and with the WAL in it.
       - WAL that only the old data directory has is archived in all of them before the data is switched.
     type: list

@@ -134,11 +134,11 @@ def flip_a_bit(path: Path) -> None:
 # What is done to an archived segment, how it is undone, and what the server's log says of it.
 Fault = tuple[Callable[[Path], object], Callable[[Path], object], str]
 FAULTS: dict[str, Fault] = {
-    "corrupt": (flip_a_bit, flip_a_bit, "zstd failed"),
+    "corrupt": (flip_a_bit, flip_a_bit, " cannot be delivered: "),
     "cut off": (
         lambda path: (path.rename(path.with_name("x")), path.write_bytes(path.with_name("x").read_bytes()[:-1])),
         lambda path: path.with_name("x").rename(path),
-        "zstd failed",
+        "corrupt: found ",
     ),
     "not to be read": (lambda path: path.chmod(0), lambda path: path.chmod(0o640), "Permission denied"),
     "of another name": (

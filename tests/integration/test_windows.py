@@ -365,6 +365,12 @@ def test_what_is_damaged_in_one_repository_is_read_from_another(server: Recovera
     assert found["reachable"]
     assert [(defect["kind"], defect["subject"]) for defect in found["defects"]] == [("wal", name)]
     assert f"{damaged} is damaged: " in found["warnings"][0]
+    further.rename(elsewhere.with_name("not mounted"))
+    unread = archived(server, target="latest", further_repositories=[further])
+    assert not unread["reachable"]
+    assert [defect["kind"] for defect in unread["defects"]] == ["wal", "repository"]
+    assert f"{further}, too, ends with an error" in refused(server, target="latest", further_repositories=[further])
+    elsewhere.with_name("not mounted").rename(further)
     server.restore(target="latest", further_repositories=[further])
     assert server.cluster.sql("SELECT n FROM ledger ORDER BY n") == [(1,), (2,)]
 

@@ -18,7 +18,8 @@ from .._core.layout import Layout
 from .._core.refusals import only_here
 from .._core.target import Target
 from .._core.windows import Window
-from .._errors import Error
+from .._errors import Error, printable
+from .files import reason
 from .forks import fork_defects
 from .own_wal import own_histories, own_segments, writing
 from .repository import read_catalog, repository_id
@@ -55,13 +56,14 @@ class Survey:
     def findings(self, catalog: Catalog, now: datetime) -> Findings:
         """Tell what can be restored with the repositories alone."""
         unusable = problems(catalog)
-        whole = self._with_further(catalog)
+        whole, closed = self._with_further(catalog)
         with self._reader(whole) as reader:
             decision = Decision(whole, reader)
             found = decision.windows(unusable, now)
             unusable = {**unusable, **decision.broken_backups(found, unusable)}
             replaced = [Defect("wal", name, text) for name, text in reader.replaced.items()]
-        return Findings(found, [*self._forks(catalog), *defects(whole, unusable, found), *replaced], unusable)
+        unread = [Defect("repository", path, _unread_text(path, why)) for path, why in closed.items()]
+        return Findings(found, [*self._forks(catalog), *defects(whole, unusable, found), *replaced, *unread], unusable)
 
     def choice(self, catalog: Catalog, target: Target, label: str | None, now: datetime) -> Choice:
         """Choose how a target is reached; raises Unreachable with what is possible instead."""
@@ -71,7 +73,9 @@ class Survey:
                 raise refused(forks[0].text, force=True)
             return replace(self, data_directory=None, server=None).choice(catalog, target, label, now)
         server = writing(self.server, catalog.identity)  # before its files are listed, so that they reach as far
-        archived = self._with_further(catalog)
+        archived, closed = self._with_further(catalog)
+        for path, why in closed.items():
+            raise Error(_unread_text(path, why), "mount it, or leave it out of further_repositories")
         whole = self._with_own_wal(archived)
         with self._reader(whole) as reader:
             found = Decision(whole, reader, server).choice(target, label)
@@ -106,14 +110,15 @@ class Survey:
         except (Error, OSError):
             return None
 
-    def _with_further(self, catalog: Catalog) -> Catalog:
-        """Add the WAL of further repositories; one that cannot be read gives a server nothing either."""
+    def _with_further(self, catalog: Catalog) -> tuple[Catalog, dict[str, str]]:
+        """Add the WAL of further repositories; tell which cannot be read, and why."""
+        closed = {}
         for layout in self.further:
             try:
                 catalog = catalog.backed_by(read_catalog(layout))
-            except (Error, OSError):
-                continue
-        return catalog
+            except (Error, OSError) as error:
+                closed[layout.repository] = printable(reason(error))
+        return catalog, closed
 
     def _with_own_wal(self, catalog: Catalog) -> Catalog:
         if self.data_directory is None:
@@ -121,7 +126,7 @@ class Survey:
         segments = own_segments(self.data_directory, catalog.identity)
         histories = own_histories(self.data_directory)
         # The archive is looked at last: a running server removes what it has archived in the meantime.
-        return self._with_further(read_catalog(self.layout)).extended(segments, histories)
+        return self._with_further(read_catalog(self.layout))[0].extended(segments, histories)
 
     def _warning(self, catalog: Catalog, found: Choice, server: Writing | None) -> list[str]:
         """Say that a part of the way is in the data directory only; a running server still archives it."""
@@ -132,3 +137,11 @@ class Survey:
         if not missing or server is not None or self.data_directory is None:
             return []
         return [only_here(len(missing), f"{self.data_directory}/pg_wal")]
+
+
+def _unread_text(path: str, why: str) -> str:
+    """Say what a repository that cannot be read does to a recovery: what is absent elsewhere might be in it.
+
+    Each recovery asks for a file that nobody has, at its end at the latest: the history of the timeline that it begins.
+    """
+    return f"a recovery that is to read {path}, too, ends with an error, since that cannot be read: {why}"

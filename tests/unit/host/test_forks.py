@@ -172,7 +172,7 @@ def test_a_history_that_differs_from_the_archived_one_is_a_fork(
         places.write(name, content)
     for name, content in archived.items():
         places.archive(name, content)
-    found = fork_defects(str(places.data), places.catalog(1), places.layout, RUNNER)
+    found = fork_defects(str(places.data), places.catalog(1), places.layout)
     assert [(defect.kind, defect.subject) for defect in found] == ([] if fork is None else [("fork", fork)])
 
 
@@ -184,4 +184,4 @@ def test_what_is_in_the_place_of_an_archived_history_is_no_fork(
     place = Path(places.layout.wal_file("00000002.history"))
     place.parent.mkdir(parents=True)
     plant(place)
-    assert fork_defects(str(places.data), places.catalog(), places.layout, RUNNER) == []
+    assert fork_defects(str(places.data), places.catalog(), places.layout) == []
