@@ -363,7 +363,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import TARGETS, Target
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.standing import standing
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec

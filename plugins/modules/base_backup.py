@@ -233,10 +233,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving imp
     archiving_problems,
     check_out_of_recovery,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import require_replication
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import leftovers, read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import leftovers
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (
     available_decompressors,

@@ -570,6 +570,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import (
     apply_switch,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import described_manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.clone import own_configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     check_configuration_place,
@@ -580,7 +581,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.managers impo
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (

@@ -306,6 +306,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_files, apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
+from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._host.managers import signs_of_manager
@@ -316,7 +317,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.replication i
     require_place_of_its_own,
     require_replication,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.takeover import kept_place, read_kept
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors

@@ -15,14 +15,15 @@ from .._core.decision import Decision, Writing
 from .._core.defects import Defect, defects, problems
 from .._core.forks import refused
 from .._core.layout import Layout
-from .._core.refusals import only_here
+from .._core.refusals import Unreachable, only_here
 from .._core.target import Target
 from .._core.windows import Window
 from .._errors import Error, printable
+from .catalog import read_catalog
 from .files import reason
 from .forks import fork_defects
 from .own_wal import own_histories, own_segments, writing
-from .repository import read_catalog, repository_id
+from .repository import repository_id
 from .runner import CommandRunner
 from .server import Server
 from .walcache import WalCache, cache_file
@@ -75,7 +76,7 @@ class Survey:
         server = writing(self.server, catalog.identity)  # before its files are listed, so that they reach as far
         archived, closed = self._with_further(catalog)
         for path, why in closed.items():
-            raise Error(_unread_text(path, why), "mount it, or leave it out of further_repositories")
+            raise Unreachable(_unread_text(path, why), "mount it, or leave it out of further_repositories")
         whole = self._with_own_wal(archived)
         with self._reader(whole) as reader:
             found = Decision(whole, reader, server).choice(target, label)

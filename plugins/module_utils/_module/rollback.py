@@ -18,12 +18,13 @@ from .._core.rollback import free_stamp
 from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
 from .._host.archiving import why_not_executable
+from .._host.catalog import read_catalog
 from .._host.clone import own_configuration
 from .._host.cluster import observe_directory
 from .._host.kept_data import kept_paths
 from .._host.managers import signs_of_manager
 from .._host.processes import real_path
-from .._host.repository import read_catalog, require
+from .._host.repository import require
 from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
 from .dependents import observed, told_of_rollback

@@ -18,7 +18,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walpages import Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog, require
+from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from tests.unit.wal_program.harness import MB, NAME, Repository, get, segment, sha256_line
 

@@ -19,7 +19,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_reposito
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walpages import Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
-from ansible_collections.pgark.postgres.plugins.module_utils._host import repository
+from ansible_collections.pgark.postgres.plugins.module_utils._host import catalog, repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
@@ -43,7 +43,7 @@ def test_a_repository_of_a_user_with_another_number_says_what_to_do(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     foreign = Entry("directory", 0o750, "998", "backup")
-    monkeypatch.setattr(repository, "_entry", lambda _path: foreign)
+    monkeypatch.setattr(repository, "entry_of", lambda _path: foreign)
     monkeypatch.setattr(os, "access", lambda _path, _rights: False)
     for look in (repository.observe, repository.require):
         with pytest.raises(Error, match=r"has mode 0750 and belongs to 998:backup, so \S+ may not read it") as failure:
@@ -132,7 +132,7 @@ def test_a_cluster_that_is_not_there_is_refused(layout: Layout) -> None:
 def test_a_repository_that_is_open_to_others_is_refused(layout: Layout, place: str, mode: int) -> None:
     os.chmod(getattr(layout, place), mode)
     with pytest.raises(Error, match=f"{getattr(layout, place)} has mode {mode:04o}, expected one closed to others"):
-        repository.read_catalog(layout)
+        catalog.read_catalog(layout)
 
 
 @pytest.mark.parametrize("place", ["directory", "backups", "wal"])
@@ -141,7 +141,7 @@ def test_a_linked_directory_is_refused(layout: Layout, tmp_path: Path, place: st
     os.rename(path, tmp_path / "moved")
     os.symlink(tmp_path / "moved", path)
     with pytest.raises(Error, match=f"{path} is a link, expected a directory"):
-        repository.read_catalog(layout)
+        catalog.read_catalog(layout)
 
 
 def test_a_repository_of_another_format_is_refused(layout: Layout) -> None:
@@ -158,7 +158,7 @@ def test_published_backups_are_listed_oldest_first_and_nothing_else(layout: Layo
     os.symlink(tmp_path / "elsewhere", layout.backup("linked"))
     put(f"{layout.backups}/a-file")
     os.mkdir(layout.backup("empty"))
-    assert [found.label for found in repository.read_catalog(layout).backups] == ["a", "b"]
+    assert [found.label for found in catalog.read_catalog(layout).backups] == ["a", "b"]
 
 
 def test_segments_of_every_compression_are_joined_and_foreign_files_are_not(layout: Layout, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_segments_of_every_compression_are_joined_and_foreign_files_are_not(layo
         "x",
     ):
         put(f"{directory}/{name}")
-    runs = repository.read_catalog(layout).wal
+    runs = catalog.read_catalog(layout).wal
     assert [(str(run.first)[-2:], str(run.last)[-2:], run.archived.timestamp() - NOON.timestamp()) for run in runs] == [
         ("03", "06", 6.0),
         ("08", "08", 8.0),
@@ -188,7 +188,7 @@ def test_what_is_in_the_place_of_a_segment_and_no_file_is_there_to_be_refused(la
     os.mkfifo(f"{directory}/{SEGMENT}05")
     os.mkdir(f"{directory}/{SEGMENT}06.gz")
     os.symlink(f"{directory}/{SEGMENT}03", f"{directory}/{SEGMENT}03.zst")
-    found = [file for _place, file in sorted(repository.read_catalog(layout).files.items())]
+    found = [file for _place, file in sorted(catalog.read_catalog(layout).files.items())]
     assert [os.path.basename(file.path)[22:] for file in found] == ["03", "04.zst", "05", "06.gz"]
     for file in found[1:]:
         place = Place(repository.require(layout), TimelinePath.parse(1, ""), 4)
@@ -198,7 +198,7 @@ def test_what_is_in_the_place_of_a_segment_and_no_file_is_there_to_be_refused(la
     os.rename(directory, tmp_path / "elsewhere")
     os.symlink(tmp_path / "elsewhere", directory)
     with pytest.raises(Error, match="0000000100000000 is a link, expected a directory"):
-        repository.read_catalog(layout)
+        catalog.read_catalog(layout)
 
 
 def test_histories_are_read_where_they_are_files(layout: Layout, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_histories_are_read_where_they_are_files(layout: Layout, tmp_path: Path)
     put(f"{layout.wal}/0000000B.history.tmp", "1\t0/5000000\t")
     put(str(tmp_path / "real"), "1\t0/5000000\tx")
     os.symlink(tmp_path / "real", f"{layout.wal}/0000000A.history")
-    assert list(repository.read_catalog(layout).paths) == [2]
+    assert list(catalog.read_catalog(layout).paths) == [2]
 
 
 @pytest.mark.parametrize("suffix", ["", ".zst", ".lz4", ".gz"])
@@ -233,7 +233,7 @@ def test_leftovers_are_the_hidden_partial_directories(layout: Layout) -> None:
 def test_a_backup_that_was_copied_in_is_not_taken_for_the_clusters_own(layout: Layout, change: dict[str, str]) -> None:
     document = {**backup("monday", 0, 3).as_document(), **change}
     put(f"{layout.backup('monday')}/backup.json", json.dumps(seal(document)))
-    found = repository.read_catalog(layout)
+    found = catalog.read_catalog(layout)
     assert found.backups == ()
     assert re.search(r"monday/backup.json describes backup .*, expected 'monday' of ", found.broken["monday"])
 
@@ -270,7 +270,7 @@ def test_one_bad_description_is_named_and_the_other_backups_are_there(layout: La
     for label in ("monday", "tuesday"):
         put_backup(layout, label)
     replaced(f"{layout.backup('monday')}/backup.json", kind)
-    found = repository.read_catalog(layout)
+    found = catalog.read_catalog(layout)
     assert [each.label for each in found.backups] == ["tuesday"]
     assert list(found.broken) == ["monday"]
     assert len(found.broken["monday"]) < 300
@@ -283,7 +283,7 @@ def test_words_of_a_repository_are_shown_on_one_line(layout: Layout) -> None:
         os.mkdir(f"{layout.backups}/{name}", 0o750)
     replaced_in = f"{layout.backups}/a\nHINT: all is well \x1b[2J/backup.json"
     Path(replaced_in).write_text("[]")
-    found = repository.read_catalog(layout)
+    found = catalog.read_catalog(layout)
     assert [*found.broken] == ["a\\nHINT: all is well \\x1b[2J"]
     assert [*found.incomplete] == ["b\\n.partial"]
     assert all(why.isprintable() for why in found.broken.values())
@@ -295,7 +295,7 @@ def test_a_repository_that_cannot_be_believed_is_refused(layout: Layout, kind: s
     path = getattr(layout, place)
     replaced(path, kind)
     of_its_own = repository.repository_id if place == "marker" else repository.known_major
-    for look in (repository.read_catalog, repository.observe, of_its_own):
+    for look in (catalog.read_catalog, repository.observe, of_its_own):
         with pytest.raises(Error, match=os.path.basename(path)):
             look(layout)
 
@@ -304,7 +304,7 @@ def test_a_repository_that_cannot_be_believed_is_refused(layout: Layout, kind: s
 def test_one_bad_history_file_is_named_and_the_other_timelines_are_there(layout: Layout, kind: str) -> None:
     put(f"{layout.wal}/00000002.history", "1\t0/5000000\tx")
     replaced(f"{layout.wal}/00000003.history", kind)
-    found = repository.read_catalog(layout)
+    found = catalog.read_catalog(layout)
     if kind != "a directory":  # which is taken for one of segments
         assert list(found.broken_histories) == [3]
         with pytest.raises(InvalidValue, match="of timeline 3 cannot be used: "):
@@ -318,8 +318,8 @@ def test_a_description_that_nobody_may_read_is_named(layout: Layout, monkeypatch
     def refuse(path: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", path)
 
-    monkeypatch.setattr(repository, "_backup", lambda path, *_rest: refuse(path))
-    assert repository.read_catalog(layout).broken == {"monday": f"{layout.backup('monday')}: Permission denied"}
+    monkeypatch.setattr(catalog, "_backup", lambda path, *_rest: refuse(path))
+    assert catalog.read_catalog(layout).broken == {"monday": f"{layout.backup('monday')}: Permission denied"}
 
 
 def test_what_stands_for_a_file_of_a_backup_is_none(layout: Layout) -> None:
@@ -327,14 +327,14 @@ def test_what_stands_for_a_file_of_a_backup_is_none(layout: Layout) -> None:
     for name in ("backup_manifest", "pg_wal.tar"):
         put(f"{layout.backup('monday')}/{name}")
     os.mkfifo(f"{layout.backup('monday')}/base.tar")
-    assert repository.read_catalog(layout).incomplete == {"monday": ["base.tar"]}
+    assert catalog.read_catalog(layout).incomplete == {"monday": ["base.tar"]}
 
 
 def test_backups_are_in_the_order_of_what_they_hold_when_the_clock_was_set_back(layout: Layout) -> None:
     for label, lsn, minutes in (("first", 3, 60), ("second", 9, 0)):
         document = {**backup(label, minutes, 3).as_document(), "start_lsn": "0/2000028", "stop_lsn": f"0/{lsn}000000"}
         put(f"{layout.backup(label)}/backup.json", json.dumps(seal(document)))
-    assert [found.label for found in repository.read_catalog(layout).backups] == ["first", "second"]
+    assert [found.label for found in catalog.read_catalog(layout).backups] == ["first", "second"]
 
 
 def test_a_link_is_not_taken_for_an_archived_segment(layout: Layout) -> None:
@@ -347,27 +347,27 @@ def test_a_link_is_not_taken_for_an_archived_segment(layout: Layout) -> None:
 def test_what_is_missing_in_a_backup_is_named(layout: Layout) -> None:
     document = {**backup("monday", 0, 3).as_document(), "tablespaces": {"16385": "/srv/fast"}}
     put(f"{layout.backup('monday')}/backup.json", json.dumps(seal(document)))
-    assert repository.read_catalog(layout).incomplete == {
+    assert catalog.read_catalog(layout).incomplete == {
         "monday": ["backup_manifest", "base.tar", "16385.tar", "pg_wal.tar"]
     }
     for name in ("backup_manifest", "base.tar.zst", "16385.tar", "pg_wal.tar.gz"):
         put(f"{layout.backup('monday')}/{name}")
-    assert repository.read_catalog(layout).incomplete == {}
+    assert catalog.read_catalog(layout).incomplete == {}
 
 
 def test_a_backup_that_is_not_finished_is_named(layout: Layout) -> None:
     put_backup(layout, "half", layout.partial("half"))
     os.mkdir(layout.backup("empty"))
-    assert repository.read_catalog(layout).incomplete == {".half.partial": ["backup.json"], "empty": ["backup.json"]}
+    assert catalog.read_catalog(layout).incomplete == {".half.partial": ["backup.json"], "empty": ["backup.json"]}
 
 
 def test_every_segment_is_listed_with_what_tells_it_from_others(layout: Layout) -> None:
     put_segment(layout, 3, ".zst", arrived=60)
     path = layout.wal_file(f"{SEGMENT}03") + ".zst"
-    found = repository.read_catalog(layout).files[1, 3]
+    found = catalog.read_catalog(layout).files[1, 3]
     assert found[:3] == (path, 3, int(NOON.timestamp() + 60) * 10**9)
     os.utime(path)
-    assert repository.read_catalog(layout).files[1, 3].state != found.state
+    assert catalog.read_catalog(layout).files[1, 3].state != found.state
 
 
 def test_a_repository_is_told_by_its_id(layout: Layout) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host import survey
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from tests.unit.host.test_repository import lay_out, put_segment
 
