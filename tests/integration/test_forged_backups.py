@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import struct
 import tarfile
@@ -14,7 +15,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.control_file 
     crc32c,
 )
 from tests.support.recoverable import Recoverable
-from tests.support.sealing import forge
+from tests.support.sealing import forge, rewrite
 
 CONTROL = "global/pg_control"
 
@@ -57,3 +58,27 @@ def test_a_forged_backup_is_refused_before_anything_is_stopped(recoverable: Reco
     assert cluster.value("SELECT n FROM ledger") == 1, "the server has been running all the while"
     recoverable.restore(target="latest")
     assert cluster.value("SELECT n FROM ledger") == 1
+
+
+def test_a_backup_that_cannot_be_true_hides_no_good_one(recoverable: Recoverable) -> None:
+    """A description says that it is the best there is; its manifest, or the size of its archives, says otherwise."""
+    recoverable.cluster.sql("CREATE TABLE ledger AS SELECT 1 AS n")
+    for label in ("good", "late", "wide"):
+        recoverable.run("base_backup", label=label, compression="none")
+    stop = json.loads((recoverable.backups / "late/backup.json").read_text(encoding="utf-8"))["stop_lsn"]
+    rewrite(recoverable.backups / "late/backup.json", stop_lsn=stop[:-2] + "FF")
+    rewrite(recoverable.backups / "wide/backup.json", size=1 << 62)
+    wanted = {"state": "staged", "program": recoverable.program, "check_mode": True, "target": "latest"}
+    found = recoverable.run("pitr_restore", **wanted)
+    unpacked = [step["text"] for step in found["steps"] if step["step"] == "UnpackBackup"]
+    assert len(unpacked) == 1
+    assert f"unpack {recoverable.backups}/good " in unpacked[0]
+    said = {
+        "late": "does not go with its backup_manifest, which says stop",
+        "wide": f"tells of {1 << 62} bytes of files",
+    }
+    for label, words in said.items():
+        assert any(f"backup '{label}' is broken: " in text and words in text for text in found["warnings"])
+        assert words in recoverable.fail("pitr_restore", **wanted, backup_label=label)
+    told = recoverable.run("backup_info", target="latest")
+    assert told["chosen"] == "good"

@@ -51,6 +51,17 @@ class Backup:
         """The configuration that is kept beside the data."""
         return Kept(self.configuration, self.origin)
 
+    def untrue(self, files: int, wal: int, segment_size: int) -> str | None:
+        """Say what it describes that its archives do not hold: of files and of WAL, so many bytes at most."""
+        whole = (self.stop_lsn.value - 1) // segment_size - self.start_lsn.value // segment_size
+        for what, said, most in (
+            ("files", self.size, files),
+            (f"WAL from {self.start_lsn} to {self.stop_lsn}", whole * segment_size, wal),
+        ):
+            if said > most:
+                return f"backup.json tells of {said} bytes of {what}, expected {most} at most, by its archives"
+        return None
+
     def sealed(self) -> dict[str, Any]:
         """Give the content of ``backup.json``, which has a checksum over all of it."""
         return documents.seal(self.as_document())
@@ -252,6 +263,11 @@ class Catalog:
             + ("is not in the repository" if why is None else f"cannot be used: {why}"),
             f"choose a timeline whose history is archived: {known}",
         )
+
+    def without(self, untrue: Mapping[str, str]) -> Catalog:
+        """Give the catalog without backups that are not what they are described as, by label with reasons."""
+        kept = tuple(backup for backup in self.backups if backup.label not in untrue)
+        return replace(self, backups=kept, broken={**self.broken, **untrue})
 
     def extended(self, files: Mapping[tuple[int, int], SegmentFile], histories: Mapping[int, TimelinePath]) -> Catalog:
         """Give the catalog with WAL and histories from elsewhere added; what is archived stands before it."""

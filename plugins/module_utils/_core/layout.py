@@ -17,6 +17,9 @@ from .wal import classify
 FORMAT = 1
 SUFFIXES = {"none": "", "zstd": ".zst", "lz4": ".lz4", "gzip": ".gz"}
 
+# So many bytes come out of one at most, by suffix: DEFLATE, the block of LZ4, and a block of zstd of one byte repeated.
+MOST_PACKED = {"": 1, ".gz": 1032, ".lz4": 255, ".zst": 32768}
+
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}"
 _MODE = re.compile(r"0?[0-7]{3,4}")
 

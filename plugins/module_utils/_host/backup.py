@@ -20,9 +20,9 @@ from .._core.layout import SUFFIXES
 from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._core.wal import SegmentName
-from .._errors import Error, InvalidValue
+from .._errors import Error, InvalidValue, printable
 from .digests import _digest, sha256_of
-from .files import directories_in, open_regular, read_small, remove_tree, rename, sync_tree, write_json
+from .files import directories_in, open_regular, read_small, reason, remove_tree, rename, sync_tree, write_json
 from .runner import CommandRunner
 from .tarstream import members, tar_files
 from .tools import compress_cmd
@@ -135,6 +135,15 @@ def described_manifest(directory: str, backup: Backup) -> Manifest:
     manifest = trusted_manifest(directory, backup.manifest_sha256)
     check_manifest(backup, manifest, backup.manifest_sha256)
     return manifest
+
+
+def why_untrue(directory: str, backup: Backup) -> str | None:
+    """Say why a backup is not what it is described as, as far as its manifest tells (None: it is)."""
+    try:
+        described_manifest(directory, backup)
+    except (Error, OSError) as error:
+        return printable(reason(error))
+    return None
 
 
 def verify(directory: str, manifest: Manifest, segment_size: int, runner: CommandRunner) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from .._core.catalog import Backup, Catalog, SegmentFile, wal_ranges
 from .._core.identity import Identity
-from .._core.layout import SUFFIXES, Layout
+from .._core.layout import MOST_PACKED, SUFFIXES, Layout
 from .._core.plan_repository import Entry
 from .._core.wal import SegmentName, TimelinePath, classify
 from .._errors import Error, printable
@@ -58,6 +58,8 @@ def _backups(layout: Layout, identity: Identity) -> _Stored:
         try:
             backup = _backup(entry.path, entry.name, identity)
             missing = ["backup.json"] if backup is None else _missing_files(entry.path, backup)
+            if backup is not None and not missing:
+                _check_sizes(entry.path, backup, identity.wal_segment_size)
         except (Error, OSError) as error:
             # One that nobody can read must not be in the way of the others.
             stored.broken[printable(entry.name)] = printable(reason(error))
@@ -86,6 +88,19 @@ def _missing_files(path: str, backup: Backup) -> list[str]:
     there = {name.partition(".tar")[0] + ".tar" for name in names if ".tar" in name} | set(names)
     needed = ("backup_manifest", "base.tar", *(f"{oid}.tar" for oid in backup.tablespaces), "pg_wal.tar")
     return [name for name in needed if name not in there]
+
+
+def _check_sizes(path: str, backup: Backup, segment_size: int) -> None:
+    """Refuse a description that cannot be true: it would be taken for the best, and hide those that are."""
+    held = {True: 0, False: 0}
+    with os.scandir(path) as entries:
+        for entry in entries:
+            archive, tar, suffix = entry.name.partition(".tar")
+            if tar and entry.is_file(follow_symlinks=False):
+                held[archive == "pg_wal"] += entry.stat(follow_symlinks=False).st_size * MOST_PACKED.get(suffix, 1)
+    untrue = backup.untrue(held[False], held[True], segment_size)
+    if untrue is not None:
+        raise Error(untrue, "move the directory away; it was put there by hand, or damaged")
 
 
 def _check_backup(path: str, backup: Backup, name: str, identity: Identity) -> None:

@@ -19,6 +19,7 @@ from .._core.refusals import Unreachable, only_here
 from .._core.target import Target
 from .._core.windows import Window
 from .._errors import Error, printable
+from .backup import why_untrue
 from .catalog import read_catalog
 from .files import reason
 from .forks import fork_defects
@@ -79,10 +80,19 @@ class Survey:
             raise Unreachable(_unread_text(path, why), "mount it, or leave it out of further_repositories")
         whole = self._with_own_wal(archived)
         with self._reader(whole) as reader:
-            found = Decision(whole, reader, server).choice(target, label)
+            found = self._chosen(Decision(whole, reader, server), target, label)
             replaced = list(reader.replaced.values())
         warnings = [*found.warnings, *self._warning(archived, found, server), *replaced]
         return replace(found, warnings=tuple(warnings))
+
+    def _chosen(self, decision: Decision, target: Target, label: str | None) -> Choice:
+        """Choose a backup that is what it says; with one that is asked for, it is staged or refused."""
+        while True:
+            found = decision.choice(target, label)
+            why = why_untrue(self.layout.backup(found.backup.label), found.backup) if label is None else None
+            if why is None:
+                return found
+            decision = replace(decision, catalog=decision.catalog.without({found.backup.label: why}), _pasts={})
 
     def _forks(self, catalog: Catalog) -> list[Defect]:
         """Look for another history in every repository: what is archived before the switch goes into all of them."""

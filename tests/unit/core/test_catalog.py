@@ -259,6 +259,24 @@ def test_a_segment_size_is_one_that_initdb_knows(size: object) -> None:
         cluster_document.from_document({**cluster_document.as_document(IDENTITY), "wal_segment_size": size})
 
 
+@pytest.mark.parametrize(
+    ("change", "files", "wal", "what"),
+    [
+        ({}, BACKUP.size, 0, None),
+        ({}, BACKUP.size - 1, 0, f"{BACKUP.size} bytes of files, expected {BACKUP.size - 1} at most"),
+        ({"size": 1 << 62}, 1 << 46, 0, f"{1 << 62} bytes of files"),
+        ({"stop_lsn": Lsn(5 * SIZE + 1)}, BACKUP.size, 2 * SIZE, None),
+        ({"stop_lsn": Lsn(5 * SIZE + 1)}, BACKUP.size, 2 * SIZE - 1, "bytes of WAL from 0/3000028 to 0/5000001"),
+        ({"stop_lsn": Lsn(1 << 46)}, BACKUP.size, 1 << 30, "bytes of WAL from 0/3000028 to 4000/0"),
+    ],
+)
+def test_what_cannot_be_in_the_archives_of_a_backup_is_not_true(
+    change: dict[str, Any], files: int, wal: int, what: str | None
+) -> None:
+    found = replace(BACKUP, **change).untrue(files, wal, SIZE)
+    assert found is None if what is None else what in str(found)
+
+
 @pytest.mark.parametrize(("mtime", "year"), [(1 << 62, 2116), (10**21, 9999), (-(10**21), 1000)])
 def test_a_time_of_a_file_that_nobody_can_name_becomes_the_nearest_one(mtime: int, year: int) -> None:
     written = SegmentFile("/x", 1, mtime).written

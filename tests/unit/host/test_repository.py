@@ -122,6 +122,22 @@ def test_an_unmounted_repository_is_refused(tmp_path: Path) -> None:
         repository.require(Layout(str(tmp_path), "main"))
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz", ".lz4", ".zst"])
+@pytest.mark.parametrize("room", [-1, 0])
+def test_a_description_of_more_than_the_archives_can_hold_is_a_defect(layout: Layout, suffix: str, room: int) -> None:
+    """It would be chosen for a target, and hide the backup that is good."""
+    put_backup(layout, "good")
+    factor = {"": 1, ".gz": 1032, ".lz4": 255, ".zst": 32768}[suffix]
+    wide = backup("wide", 0, 3, size=1000 * factor - room)
+    put(f"{layout.backup('wide')}/backup.json", json.dumps(wide.sealed()))
+    put(f"{layout.backup('wide')}/base.tar{suffix}", "x" * 1000)
+    for name in ("backup_manifest", "pg_wal.tar"):
+        put(f"{layout.backup('wide')}/{name}", "x")
+    found = catalog.read_catalog(layout)
+    assert ("wide" in found.broken, found.find("wide") is None) == (room < 0, room < 0)
+    assert found.find("good")
+
+
 def test_a_cluster_that_is_not_there_is_refused(layout: Layout) -> None:
     with pytest.raises(Error, match="holds nothing of a cluster 'other'"):
         repository.require(Layout(layout.repository, "other"))
