@@ -569,7 +569,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import (
     apply_staging,
     apply_switch,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.clone import own_configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
@@ -578,6 +577,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
     observe_directory,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.managers import signs_of_manager
+from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from .._errors import Error, printable
 from .catalog import Backup
 from .manifest import Manifest
-from .members import CONTROL
+from .markers import CONTROL
 
 _NEEDED = ("PG_VERSION", "backup_label", CONTROL)  # without which no server starts from a backup
 _HINT = "this backup cannot be trusted; restore from another one with backup_label"

@@ -6,12 +6,7 @@
 from __future__ import annotations
 
 RECORD = "pgark_restore.json"
-
-
 HELD_CONTROL = "global/pg_control.pgark"
-
-
 PLACE_MARK = "pgark_place.json"
-
-
 MARKER = "repository.json"
+CONTROL = "global/pg_control"

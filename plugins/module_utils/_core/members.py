@@ -15,12 +15,11 @@ from dataclasses import replace
 
 from .._errors import Error, InvalidValue
 from .manifest import Manifest
-from .markers import HELD_CONTROL, RECORD
+from .markers import CONTROL, HELD_CONTROL, RECORD
 from .tarheader import BLOCK, Member
 from .wal import classify
 
 BASE, WAL = "base", "pg_wal"
-CONTROL = "global/pg_control"
 _MORE = 4 << 30  # directories, and WAL that came after the backup's end
 _MORE_DIRECTORIES = 1000
 _SMALL = 1 << 20  # all history files are smaller

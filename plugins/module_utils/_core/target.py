@@ -11,11 +11,11 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._errors import InvalidValue
-from .times import _EXAMPLE, format_time, parse_time
+from .times import EXAMPLE, format_time, parse_time
 from .wal import Lsn
 
 _FORMS = (
-    f"target_time ({_EXAMPLE}), target_xid (7310), target_name (the name of a restore point), target_lsn (0/3000028), "
+    f"target_time ({EXAMPLE}), target_xid (7310), target_name (the name of a restore point), target_lsn (0/3000028), "
     "target=latest and target=immediate"
 )
 # The settings that make a recovery stop, of which a server takes one.

@@ -18,12 +18,8 @@ _TIME = re.compile(
 )
 
 
-_EXAMPLE = "2026-09-15T14:30:00Z or 2026-09-15T16:30:00+02:00"
-
-
+EXAMPLE = "2026-09-15T14:30:00Z or 2026-09-15T16:30:00+02:00"
 _AGE = re.compile(r"(\d{1,7})\s*([smhdw])", re.ASCII)
-
-
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -35,16 +31,16 @@ def parse_time(text: str) -> datetime:
     """
     match = _TIME.fullmatch(text.strip())
     if not match:
-        raise InvalidValue(f"target_time {text!r} is not a time with an offset; expected {_EXAMPLE}")
+        raise InvalidValue(f"target_time {text!r} is not a time with an offset; expected {EXAMPLE}")
     if not match["clock"]:
         raise InvalidValue(
-            f"target_time {text!r} is a date without a time; expected {_EXAMPLE}",
+            f"target_time {text!r} is a date without a time; expected {EXAMPLE}",
             "on the command line, `-e target_time=...` ends at a space: write T between date and time",
         )
     if not match["zone"]:
         raise InvalidValue(
             f"target_time {text!r} has no offset from UTC, so it names a different moment on every host",
-            f"add Z for UTC, or the offset: {_EXAMPLE}",
+            f"add Z for UTC, or the offset: {EXAMPLE}",
         )
     return _build(text, match)
 
@@ -56,7 +52,7 @@ def _build(text: str, match: re.Match[str]) -> datetime:
         local = datetime.strptime(f"{match['date']} {clock} {zone}", "%Y-%m-%d %H:%M:%S.%f %z")
         return local.astimezone(timezone.utc)
     except (ValueError, OverflowError):
-        raise InvalidValue(f"target_time {text!r} does not exist in the calendar; expected {_EXAMPLE}") from None
+        raise InvalidValue(f"target_time {text!r} does not exist in the calendar; expected {EXAMPLE}") from None
 
 
 def parse_age(text: str) -> timedelta:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
@@ -13,24 +12,22 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 
 from .._core.catalog import Backup
-from .._core.facts import check_manifest
 from .._core.file_entry import FileEntry
 from .._core.kept_files import Kept
 from .._core.layout import SUFFIXES
 from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._core.wal import SegmentName
-from .._errors import Error, InvalidValue, printable
-from .digests import _digest, sha256_of
-from .files import directories_in, open_regular, read_small, reason, remove_tree, rename, sync_tree, write_json
+from .._errors import Error, InvalidValue
+from .digests import hashed
+from .files import directories_in, remove_tree, rename, sync_tree, write_json
+from .manifests import read_manifest
 from .runner import CommandRunner
 from .tarstream import members, tar_files
 from .tools import compress_cmd
 
 _CHUNK = 1024 * 1024
 _SHOWN_PROBLEMS = 10
-_LARGEST_MANIFEST = 1 << 31  # some ten million files
-_UNTRUSTED = "this backup cannot be trusted; restore from another one with backup_label"
 
 
 def tablespaces_in(directory: str, known: Mapping[str, str]) -> dict[str, str]:
@@ -62,7 +59,7 @@ def _hashed(archive: str, path: str, runner: CommandRunner) -> list[tuple[str, F
         for member, content in entries:
             place_of(member, archive)
             if member.kind == "file":
-                found.append((member.name, _digest(content)))
+                found.append((member.name, hashed(content)))
     return found
 
 
@@ -100,50 +97,6 @@ def compress_wal(directory: str, compression: str, runner: CommandRunner) -> Non
     with open(path, "rb") as source, open(path + SUFFIXES[compression], "xb") as target:
         runner.run(compress_cmd(compression), source=source, target=target)
     os.unlink(path)
-
-
-def read_manifest(directory: str) -> tuple[Manifest, str]:
-    """Read the manifest of a backup that was just taken, and give the SHA-256 of its text."""
-    content = read_small(f"{directory}/backup_manifest", _LARGEST_MANIFEST)
-    return Manifest.parse(content), hashlib.sha256(content).hexdigest()
-
-
-def trusted_manifest(directory: str, sha256: str) -> Manifest:
-    """Read the manifest of a backup, which has to be the one that was there when the backup was taken.
-
-    To parse another one may take minutes, and all memory; so it is looked at in pieces first.
-    """
-    path = f"{directory}/backup_manifest"
-    with os.fdopen(open_regular(path), "rb") as file:
-        if os.fstat(file.fileno()).st_size > _LARGEST_MANIFEST:
-            raise Error(f"{path} has more than {_LARGEST_MANIFEST} bytes, expected a smaller file", _UNTRUSTED)
-        found = sha256_of(file)
-        if found.sha256 == sha256:
-            file.seek(0)
-            content = file.read(found.size)
-            found = FileEntry(len(content), hashlib.sha256(content).hexdigest())
-    if found.sha256 != sha256:
-        raise Error(
-            f"{path} was changed: its SHA-256 is {found.sha256}, backup.json says {sha256}",
-            _UNTRUSTED,
-        )
-    return Manifest.parse(content)
-
-
-def described_manifest(directory: str, backup: Backup) -> Manifest:
-    """Read the manifest that ``backup.json`` was made from; any other one is refused."""
-    manifest = trusted_manifest(directory, backup.manifest_sha256)
-    check_manifest(backup, manifest, backup.manifest_sha256)
-    return manifest
-
-
-def why_untrue(directory: str, backup: Backup) -> str | None:
-    """Say why a backup is not what it is described as, as far as its manifest tells (None: it is)."""
-    try:
-        described_manifest(directory, backup)
-    except (Error, OSError) as error:
-        return printable(reason(error))
-    return None
 
 
 def verify(directory: str, manifest: Manifest, segment_size: int, runner: CommandRunner) -> None:

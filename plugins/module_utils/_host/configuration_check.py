@@ -19,8 +19,6 @@ from .runner import CommandRunner
 from .tools import ANSWER_SECONDS, effective_setting_cmd
 
 _OTHERS_SECONDS = 10
-
-
 _CORRECT = "correct it; what the cluster had when it was backed up lies in config/ of the backup, as backup.json says"
 
 

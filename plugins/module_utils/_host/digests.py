@@ -16,10 +16,11 @@ _CHUNK = 1024 * 1024
 
 def sha256_of(stream: IO[bytes]) -> FileEntry:
     """Read a stream to its end and give its size and SHA-256."""
-    return _digest(iter(lambda: stream.read(_CHUNK), b""))
+    return hashed(iter(lambda: stream.read(_CHUNK), b""))
 
 
-def _digest(pieces: Iterable[bytes | memoryview]) -> FileEntry:
+def hashed(pieces: Iterable[bytes | memoryview]) -> FileEntry:
+    """Give the size and the SHA-256 of what comes in pieces."""
     digest, size = hashlib.sha256(), 0
     for piece in pieces:
         digest.update(piece)

@@ -13,13 +13,12 @@ from dataclasses import asdict, replace
 from .._core.data_directory import RestoreRecord
 from .._core.label import check_checkpoint, check_control, check_label
 from .._core.manifest import Manifest
-from .._core.markers import HELD_CONTROL, PLACE_MARK, RECORD
-from .._core.members import CONTROL, left_out
+from .._core.markers import CONTROL, HELD_CONTROL, PLACE_MARK, RECORD
+from .._core.members import left_out
 from .._core.recovery_settings import automatic_value, recovery_configuration
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
 from . import held_control
-from .backup import trusted_manifest
 from .claim import look, settle
 from .cluster import write_record
 from .digests import sha256_of
@@ -32,6 +31,7 @@ from .files import (
     sync_tree,
     write_file,
 )
+from .manifests import trusted_manifest
 from .marks import make_marked
 from .runner import CommandRunner
 from .staged import recorded

@@ -19,8 +19,6 @@ from .marks import remove_marked
 
 # As `write_json` writes it, and the contrary in as many bytes.
 _COMPLETE = b'"complete": true'
-
-
 _INCOMPLETE = b'"complete":false'
 
 

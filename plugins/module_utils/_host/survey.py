@@ -19,10 +19,10 @@ from .._core.refusals import Unreachable, only_here
 from .._core.target import Target
 from .._core.windows import Window
 from .._errors import Error, printable
-from .backup import why_untrue
 from .catalog import read_catalog
 from .files import reason
 from .forks import fork_defects
+from .manifests import why_untrue
 from .own_wal import own_histories, own_segments, writing
 from .repository import repository_id
 from .runner import CommandRunner

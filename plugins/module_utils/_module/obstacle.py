@@ -13,9 +13,9 @@ from .._core.plan_restore import check_directory
 from .._core.room import Parts, check_room
 from .._core.target import Target
 from .._errors import Error
-from .._host.backup import described_manifest
 from .._host.cluster import observe_directory
 from .._host.managers import signs_of_manager
+from .._host.manifests import described_manifest
 from .clone import with_places
 from .ground import check_missing
 from .new_cluster import with_use

@@ -16,8 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     Reservation,
     RestoreRecord,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
-from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error

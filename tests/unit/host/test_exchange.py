@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
-from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Step
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
     ReleaseControl,

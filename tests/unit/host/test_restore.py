@@ -15,17 +15,16 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
-from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged
-from ansible_collections.pgark.postgres.plugins.module_utils._host.backup import (
+from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import (
     described_manifest,
     read_manifest,
     trusted_manifest,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.core.examples import BACKUP
 from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, full, killed_at

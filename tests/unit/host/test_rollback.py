@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import HELD_CONTROL, RECORD
-from ansible_collections.pgark.postgres.plugins.module_utils._core.members import CONTROL
+from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
