@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.integration.test_rollback import Story
 from tests.support.killing import run_and_kill
 from tests.support.marks import every_version
+from tests.support.mounts import mounted
 from tests.support.recoverable import Recoverable
+from tests.support.sandbox import Sandbox
 from tests.support.snapshots import tree
 
 IN_FAST = "SELECT count(*) FROM in_fast"
@@ -73,17 +76,14 @@ def test_killed_at_any_change_of_a_name_it_goes_on_and_can_be_rolled_back(later:
     later.subject.run("pitr_restore", state="staged", **wanted)
     later.stop()
     options = {**later.subject.options, **wanted, "state": "restored"}
+    kill_half_way(later, options, moved=True)
+    later.roll_back()
+    later.check_space(51000)
+    later.stop()
     kills = 0
     while run_and_kill(later.subject.modules, "pitr_restore", 1, **options) is None:
         kills += 1
-        assert kills < 20, "killed after each change, the switch does not come to an end"
-        if not later.data.exists():
-            later.roll_back()
-            later.check_space(51000)
-            later.stop()
-            later.subject.run("pitr_restore", state="staged", **wanted)
-            for _each in range(kills):
-                run_and_kill(later.subject.modules, "pitr_restore", 1, **options)
+        assert kills < 40, "killed after each change, the switch does not come to an end"
     assert kills > 3
     later.recover()
     later.subject.promote()
@@ -91,6 +91,14 @@ def test_killed_at_any_change_of_a_name_it_goes_on_and_can_be_rolled_back(later:
     later.stop()
     later.roll_back()
     later.check_space(51000)
+
+
+def kill_half_way(later: Later, options: dict[str, Any], moved: bool) -> None:
+    """Interrupt a switch when the old data is set aside and its tablespace was ``moved``, or was not yet."""
+    changes = 5
+    while later.data.exists() or moved is not any(later.space.glob("pgark-*/PG_*")):
+        assert run_and_kill(later.subject.modules, "pitr_restore", changes, **options) is None
+        changes = 1
 
 
 def test_a_tablespace_that_was_dropped_and_made_again_at_its_path_goes_aside_too(later: Later) -> None:
@@ -132,3 +140,34 @@ def test_a_tablespace_of_others_is_never_entered(later: Later) -> None:
     later.recover()
     later.subject.promote()
     assert later.cluster.value(IN_FAST) == 1000
+
+
+def test_no_room_beside_a_tablespace_stops_no_server_and_leaves_a_way_back(
+    recoverable: Recoverable, sandbox: Sandbox
+) -> None:
+    space = sandbox.directory(recoverable.cluster.home / "fast disk")
+    with mounted(sandbox, space, size="48m"):
+        later = Later(recoverable).make()
+        wanted = {"program": recoverable.program, "target_time": later.moment}
+        fill(sandbox, space)
+        said = recoverable.fail("pitr_restore", state="staged", **wanted)
+        assert "into which a tablespace of the data in place goes, cannot be made: No space left on device" in said
+        assert later.cluster.value(IN_FAST) == 51000
+        (space / "ballast").unlink()
+        recoverable.run("pitr_restore", state="staged", **wanted)
+        later.stop()
+        fill(sandbox, space)
+        said = recoverable.fail("pitr_restore", state="restored", **wanted)
+        assert "No space left on device" in said
+        assert later.data.exists()
+        (space / "ballast").unlink()
+        kill_half_way(later, {**recoverable.options, **wanted, "state": "restored"}, moved=False)
+        fill(sandbox, space)
+        later.roll_back()
+        later.check_space(51000)
+        later.stop()
+
+
+def fill(sandbox: Sandbox, space: Path) -> None:
+    """Leave no room in a small file system."""
+    sandbox.run(["dd", "if=/dev/zero", f"of={space}/ballast", "bs=4k"], check=False)

@@ -85,13 +85,13 @@ PLANNED = {
     "plugins.modules.pitr_restore": "MakeDirectory InstallProgram RemoveStaging BeginStaging UnpackBackup "
     "VerifyStaging CheckLabel PlaceLinks PlaceLeftSegments ConfigureRecovery "
     "KeepOptions CompareWal FinishStaging RaiseSettings CheckConfiguration CheckStartable "
-    "SaveWal RestoreConfiguration NoteUndo NoteKept SetAside MoveTablespaces "
+    "SaveWal RestoreConfiguration ReserveAside NoteUndo NoteKept SetAside MoveTablespaces "
     "PutInPlace SwapEntries ReleaseControl",
     "plugins.modules.previous_data": "RemoveKept",
     "plugins.modules.wal_archiving": "MakeDirectory InstallProgram KeepReplaced DrainArchive AlterSystem ReloadServer "
     "ForgetReplaced",
     "plugins.module_utils._module.detach": "NoteIdentity OfferHistory ChangeIdentity ResetWal",
-    "plugins.module_utils._module.rollback": "ForgetRollback NoteRollback SwapEntries MoveTablespaces NoteKept "
+    "plugins.module_utils._module.rollback": "ForgetRollback NoteRollback SwapEntries MoveTablespacesBack NoteKept "
     "SetAside BringBack PutInPlace ReleaseControl NewTimeline StayOnTimeline",
 }
 

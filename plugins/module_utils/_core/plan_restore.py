@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from .._errors import Error
 from .catalog import Backup
@@ -44,11 +45,13 @@ from .restore_steps import (
     FinishStaging,
     KeepOptions,
     MoveTablespaces,
+    MoveTablespacesBack,
     NoteUndo,
     PlaceLeftSegments,
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
+    ReserveAside,
     SaveWal,
     SetAside,
     SwapEntries,
@@ -146,6 +149,7 @@ def plan_staging(
     old = directory.real_path if directory.kind not in ("missing", "empty") and request.continues(directory) else None
     first = () if directory.staged is None else (RemoveStaging(staging, directory.staged.places),)
     steps: tuple[Step, ...] = (
+        *_reserved(directory, record, last=False),
         *first,
         BeginStaging(staging, record),
         UnpackBackup(
@@ -261,16 +265,15 @@ def _foreseen(request: RestoreRequest, choice: Choice) -> tuple[str | None, str 
     return str(stop), None if last is None else format_time(last)
 
 
-def converge(directory: DataDirectory) -> tuple[Step, ...]:
-    """Finish what was interrupted of a switch, so far that old data and new data are whole again."""
-    staged = directory.staged
-    if staged is None:
-        return ()
-    moved = _moved(directory, staged)
-    if directory.exchanging and directory.kind == "unfinished":
+def turned_back(directory: DataDirectory) -> tuple[Step, ...]:
+    """Give what makes old data and new data whole again where a switch was interrupted; it takes no room."""
+    staged, record = directory.staged, directory.record
+    if staged is not None and directory.exchanging and directory.kind == "unfinished":
         swap = SwapEntries(directory.real_path, directory.staging, staged.previous_directory, staged.entries)
-        return (swap, *moved)
-    return moved if directory.kind == "missing" or directory.set_aside else ()
+        return (swap, *_moved_back(staged))
+    if staged is not None and (directory.kind == "missing" or directory.set_aside):
+        return _moved_back(staged)
+    return _moved_back(record) if directory.kind == "unfinished" and record is not None else ()
 
 
 def plan_switch(
@@ -288,8 +291,7 @@ def plan_switch(
     """
     staged = directory.staged
     if request.in_place(directory) and not request.staged(directory):
-        left = (ReleaseControl(directory.real_path),) if directory.kind == "unfinished" else ()
-        return Plan(left, {"data_directory": directory.kind}, {"data_directory": "cluster"})
+        return Plan(_left_to_release(directory), {"data_directory": directory.kind}, {"data_directory": "cluster"})
     if staged is None or not request.staged(directory):
         raise Error(
             f"{directory.staging} holds no complete staging of this restore",
@@ -314,6 +316,15 @@ def plan_switch(
     return Plan(tuple(steps), before, {"data_directory": "cluster", "restored_to": staged.target})
 
 
+def _left_to_release(directory: DataDirectory) -> tuple[Step, ...]:
+    """Finish a switch whose new data is there; in a mount point the old data's tablespaces are moved after that."""
+    record = directory.record
+    if directory.kind != "unfinished" or record is None:
+        return ()
+    moved = _moved(directory, record) if directory.mount_point else ()
+    return (*moved, ReleaseControl(directory.real_path))
+
+
 def _old_data(directory: DataDirectory, staged: RestoreRecord) -> str | None:
     """Tell where the data is that is replaced; an interrupted switch may have set it aside already."""
     if directory.kind not in ("missing", "empty"):
@@ -327,20 +338,34 @@ def _switch(directory: DataDirectory, staged: RestoreRecord) -> list[Step]:
     note = [] if noted == directory.staged else [NoteUndo(directory.staging, noted)]
     previous = staged.previous_directory
     keep = NoteKept(real, previous, directory.mount_point, made_by(staged))
-    moved = _moved(directory, staged)
+    moved, reserved = _moved(directory, staged), _reserved(directory, staged, last=True)
     if directory.mount_point:
         swap = SwapEntries(real, directory.staging, previous, staged.entries)
-        return [*note, keep, swap, *moved, ReleaseControl(real)]
-    gone = directory.kind == "missing" or directory.set_aside
-    aside: list[Step] = [] if gone else [keep, SetAside(real, previous)]
-    return [*note, *aside, *moved, PutInPlace(directory.staging, real), ReleaseControl(real)]
+        return [*reserved, *note, keep, swap, *moved, ReleaseControl(real)]
+    if directory.kind == "missing" or directory.set_aside:
+        return [*note, *moved, PutInPlace(directory.staging, real), ReleaseControl(real)]
+    aside = SetAside(real, previous)
+    return [*reserved, *note, keep, aside, *moved, PutInPlace(directory.staging, real), ReleaseControl(real)]
 
 
 def _moved(directory: DataDirectory, staged: RestoreRecord) -> tuple[Step, ...]:
     """Move what recovery makes anew aside, after the data that it belongs to."""
-    made_by = {} if staged.reservation is None else asdict(staged.reservation)
-    mark = {**made_by, "run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
+    mark = _aside_mark(directory, staged)
     return (MoveTablespaces(staged.previous_directory, staged.aside, mark),) if staged.aside else ()
+
+
+def _reserved(directory: DataDirectory, staged: RestoreRecord, last: bool) -> tuple[Step, ...]:
+    """Make sure that there is room for what is going to be moved aside, before anything is moved."""
+    return (ReserveAside(staged.aside, _aside_mark(directory, staged), last),) if staged.aside else ()
+
+
+def _moved_back(staged: RestoreRecord) -> tuple[Step, ...]:
+    return (MoveTablespacesBack(staged.previous_directory, staged.aside, staged.run),) if staged.aside else ()
+
+
+def _aside_mark(directory: DataDirectory, staged: RestoreRecord) -> dict[str, Any]:
+    made_by = {} if staged.reservation is None else asdict(staged.reservation)
+    return {**made_by, "run": staged.run, "cluster": staged.cluster, "data_directory": directory.real_path}
 
 
 def with_undo(directory: DataDirectory, staged: RestoreRecord) -> RestoreRecord:

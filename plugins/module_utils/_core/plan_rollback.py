@@ -16,7 +16,7 @@ from .data_directory import DataDirectory, RestoreRecord, check_exchangeable
 from .kept_data import NoteKept, made_by
 from .new_timeline import Anew
 from .plan import Plan, Step
-from .plan_restore import converge
+from .plan_restore import turned_back
 from .restore_steps import PutInPlace, ReleaseControl, SetAside
 from .rollback import Journal, Kept, Situation, check_source, find_source
 
@@ -109,7 +109,7 @@ def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: 
     left = source.lineage.timeline if source.lineage is not None and anew.needed(source.lineage) else None
     steps = (
         *forgotten,
-        *converge(directory),
+        *turned_back(directory),
         NoteRollback(directory.journal, source.path, aside, left),
         *_moves(directory, source.path, source.kind, aside),
         *_leave(directory, left, anew),

@@ -257,6 +257,37 @@ class MoveTablespaces(Step):
 
 
 @dataclass(frozen=True)
+class ReserveAside(Step):
+    """Make the directories into which tablespaces go aside, while the data that they belong to is in place.
+
+    From then on renames are enough. Those that do not ``last`` are removed again: it was only to be seen that it works.
+    """
+
+    moves: Mapping[str, str]
+    mark: Mapping[str, Any]
+    last: bool
+
+    @property
+    def text(self) -> str:
+        what = "make room for tablespaces that go aside" if self.last else "try whether tablespaces can go aside"
+        return f"{what}: {', '.join(self.moves.values())}"
+
+
+@dataclass(frozen=True)
+class MoveTablespacesBack(Step):
+    """Undo what an interrupted `MoveTablespaces` has begun, by renames only; what it has finished is whole."""
+
+    previous: str
+    moves: Mapping[str, str]
+    run: str
+
+    @property
+    def text(self) -> str:
+        moved = ", ".join(f"{to} to {path}" for path, to in self.moves.items())
+        return f"move back tablespaces of {self.previous} whose move was not finished: {moved}"
+
+
+@dataclass(frozen=True)
 class PutInPlace(Step):
     """Rename the staging directory to the data directory."""
 

@@ -10,7 +10,17 @@ from dataclasses import replace
 
 from .._core.configuration_steps import RestoreConfiguration
 from .._core.kept_data import NoteKept
-from .._core.restore_steps import MoveTablespaces, NoteUndo, PutInPlace, ReleaseControl, SaveWal, SetAside, SwapEntries
+from .._core.restore_steps import (
+    MoveTablespaces,
+    MoveTablespacesBack,
+    NoteUndo,
+    PutInPlace,
+    ReleaseControl,
+    ReserveAside,
+    SaveWal,
+    SetAside,
+    SwapEntries,
+)
 from .._errors import Error
 from . import claim, kept_data, kept_files, replayed, restore
 from .apply import StepTable
@@ -46,6 +56,14 @@ def _move_tablespaces(step: MoveTablespaces, _context: object) -> None:
     replayed.move_aside(step.previous, step.moves, step.mark)
 
 
+def _reserve_aside(step: ReserveAside, _context: object) -> None:
+    replayed.reserve(step.moves, step.mark, step.last)
+
+
+def _move_tablespaces_back(step: MoveTablespacesBack, _context: object) -> None:
+    replayed.move_back(step.previous, step.moves, step.run)
+
+
 def _put_in_place(step: PutInPlace, _context: object) -> None:
     claim.move_unused(step.staging, step.path)
 
@@ -68,7 +86,9 @@ STEPS: StepTable = {
     NoteUndo: _note_undo,
     NoteKept: _note_kept,
     SetAside: _set_aside,
+    ReserveAside: _reserve_aside,
     MoveTablespaces: _move_tablespaces,
+    MoveTablespacesBack: _move_tablespaces_back,
     PutInPlace: _put_in_place,
     SwapEntries: _swap_entries,
     ReleaseControl: _release_control,

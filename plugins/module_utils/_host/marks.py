@@ -37,6 +37,11 @@ def make_marked(path: str, facts: Mapping[str, Any]) -> None:
     except FileExistsError:
         raise Error(f"{path} is in the way: a directory of that name is to be made", "move it away") from None
     sync(parent)
+    mark(path, facts)
+
+
+def mark(path: str, facts: Mapping[str, Any]) -> None:
+    """Mark a directory that we have made."""
     write_json(f"{path}/{PLACE_MARK}", {**facts, "inode": os.stat(path).st_ino}, 0o600)
 
 

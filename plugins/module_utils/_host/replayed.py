@@ -12,10 +12,13 @@ from typing import Any
 from .._core.markers import PLACE_MARK
 from .._core.replayed import Found
 from .._errors import Error
-from .files import rename, user_name
-from .marks import make_marked, read_mark
+from .cluster import major_version
+from .files import remove_tree, rename, user_name
+from .marks import make_marked, mark, read_mark, remove_marked
 from .mounts import mounts
 from .processes import current_user
+
+_NEW_LINK = ".pgark"
 
 
 def look(paths: Iterable[str], data_directory: str, old: Iterable[str], major: int) -> dict[str, Found]:
@@ -39,6 +42,10 @@ def _what_fixes(path: str, versions: list[str]) -> str | None:
     if not os.access(path, os.W_OK | os.X_OK):
         return f"{path} cannot be written by {current_user()}"
     directories = {f"{path}/{name}" for name in versions}
+    # A directory that gets another parent is written to, and so has to be writable itself.
+    closed = next((each for each in sorted(directories) if not os.access(each, os.W_OK | os.X_OK)), None)
+    if closed is not None:
+        return f"{closed} cannot be written by {current_user()}"
     mounted = next((point for point in mounts().below(path) if point in directories), None)
     return None if mounted is None else f"{mounted} is a mount point"
 
@@ -82,19 +89,65 @@ def move_aside(previous: str, moves: Mapping[str, str], facts: Mapping[str, Any]
         for name in versions:
             rename(f"{path}/{name}", f"{to}/{name}")
         for link in links:
-            if os.path.lexists(f"{link}.pgark"):
-                os.unlink(f"{link}.pgark")
-            os.symlink(to, f"{link}.pgark")
-            rename(f"{link}.pgark", link)
+            new = f"{link}{_NEW_LINK}"
+            if not os.path.islink(new) or os.readlink(new) != to:
+                remove_tree(new)
+                os.symlink(to, new)
+            rename(new, link)
+
+
+def reserve(moves: Mapping[str, str], facts: Mapping[str, Any], last: bool) -> None:
+    """Make the directories into which tablespaces are moved aside; those that do not ``last`` are removed again."""
+    run, made = str(facts["run"]), list[str]()
+    try:
+        for to in moves.values():
+            made.append(to)
+            _make(to, facts)
+    except OSError as error:
+        _give_up(made, run)
+        raise Error(
+            f"{made[-1]}, into which a tablespace of the data in place goes, cannot be made: {error.strerror}",
+            "make room there, or let the owner of the cluster write there; the data in place is as it was",
+        ) from None
+    except Error:
+        _give_up(made[:-1], run)
+        raise
+    if not last:
+        _give_up(made, run)
+
+
+def _give_up(made: Iterable[str], run: str) -> None:
+    for path in made:
+        remove_marked(path, run)
+
+
+def move_back(previous: str, moves: Mapping[str, str], run: str) -> None:
+    """Put back what is in the new place of a tablespace while its link still leads to the old one.
+
+    Nothing is made for it, so that it can be done on a full file system. A link that leads to the new place stays so.
+    """
+    major = major_version(previous)
+    links = _links(previous)
+    for link in links:
+        if link.endswith(_NEW_LINK):
+            os.unlink(link)
+    for path, to in moves.items():
+        if major is None or os.path.realpath(path) not in links.values() or not os.path.isdir(to):
+            continue
+        for name in _versions(to, major):
+            rename(f"{to}/{name}", f"{path}/{name}")
+        remove_marked(to, run)
 
 
 def _make(path: str, facts: Mapping[str, Any]) -> None:
-    """Make a marked directory; one that a killed run has left without its mark is empty, and made anew."""
+    """Make a marked directory; one that a killed run has left without its mark is empty, and gets it now."""
     if read_mark(path) is not None:
-        return
-    if os.path.isdir(path):
-        for name in os.listdir(path):
-            if name.startswith(f".{PLACE_MARK}."):  # it was being written
-                os.unlink(f"{path}/{name}")
-        os.rmdir(path)
-    make_marked(path, facts)
+        return None
+    if not os.path.lexists(path):
+        return make_marked(path, facts)
+    names = os.listdir(path)
+    if os.path.islink(path) or not all(name.startswith(f".{PLACE_MARK}.") for name in names):
+        raise Error(f"{path} is in the way: a directory of that name is to be made", "move it away")
+    for name in names:  # it was being written
+        os.unlink(f"{path}/{name}")
+    return mark(path, facts)

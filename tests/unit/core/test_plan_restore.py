@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether a restore is safe is read from its plan: what is refused, and the order of what is done."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -49,6 +50,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     PutInPlace,
     ReleaseControl,
     RemoveStaging,
+    ReserveAside,
     SaveWal,
     SetAside,
     SwapEntries,
@@ -103,7 +105,7 @@ def test_the_plan_names_a_long_command_without_its_text() -> None:
 def staging(directory: DataDirectory, **changes: object) -> Plan:
     path = TimelinePath.parse(1, "")
     choice = Choice(replace(BACKUP, **changes), path, Lsn.parse("0/9000000"), 3, minutes(20))
-    return plan_staging(directory, choice, REQUEST, LAYOUT, Recovery(SETTINGS, OVERRIDES), PARTS, STAMP, {})
+    return plan_staging(directory, choice, REQUEST, LAYOUT, Recovery(SETTINGS, OVERRIDES), PARTS, STAMP, aside or {})
 
 
 def kinds(plan: Plan) -> list[type[Step]]:
@@ -302,9 +304,26 @@ def test_wal_is_saved_before_the_switch_and_the_control_file_comes_last(kind: st
 
 def test_a_tablespace_that_moves_aside_says_which_host_has_made_its_place() -> None:
     steps = switch(replace(RUNNING, staged=replace(STAGED, aside={"/fast": "/fast.before"}))).steps
-    [move] = [step for step in steps if isinstance(step, MoveTablespaces)]
+    reserved, move = steps[steps.index(SAVE) + 1], next(step for step in steps if isinstance(step, MoveTablespaces))
+    assert reserved == ReserveAside(move.moves, move.mark, last=True)
     mark = {"host": "db1", "repository": "/srv/pgark", "run": "1f2e3d4c", "cluster": "main", "data_directory": DATA}
     assert mark.items() <= move.mark.items()
+
+
+def test_whether_a_tablespace_can_go_aside_is_tried_while_the_server_runs() -> None:
+    reserved, begin = staging(replace(RUNNING, kind="cluster"), aside={"/fast": "/fast/pgark-1"}).steps[:2]
+    assert isinstance(reserved, ReserveAside)
+    assert (dict(reserved.moves), reserved.last) == ({"/fast": "/fast/pgark-1"}, False)
+    assert isinstance(begin, BeginStaging)
+
+
+def test_the_tablespaces_of_data_in_a_mount_point_go_aside_before_its_new_data_can_start() -> None:
+    """A switch that was killed between the exchange and their move: recovery would write into them."""
+    put = replace(STAGED, aside={"/fast": "/fast/pgark-1"})
+    directory = replace(RUNNING, kind="unfinished", record=put, mount_point=True)
+    move, release = switch(directory).steps
+    assert isinstance(move, MoveTablespaces)
+    assert (move.previous, dict(move.moves), release) == (put.previous_directory, dict(put.aside), RELEASE)
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty"])

@@ -25,6 +25,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback
     plan_rollback,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
+    MoveTablespaces,
+    MoveTablespacesBack,
     PutInPlace,
     ReleaseControl,
     SetAside,

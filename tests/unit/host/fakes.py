@@ -110,8 +110,12 @@ def full(patch: pytest.MonkeyPatch) -> Iterator[None]:
     def made(path: Any, *_arguments: Any, **_options: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
+    def linked(_target: Any, path: Any) -> None:
+        made(path)
+
     with patch.context() as patched:
         patched.setattr(os, "open", opened)
         patched.setattr(os, "pwrite", written)
+        patched.setattr(os, "symlink", linked)
         patched.setattr(os, "mkdir", made)
         yield

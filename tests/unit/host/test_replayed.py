@@ -15,6 +15,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed impo
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._host.marks import read_mark
+from tests.unit.host.fakes import Killed, full, killed_at
 
 MARK = {"run": "1f2e3d4c", "cluster": "main", "data_directory": "/pgdata"}
 
@@ -83,3 +84,67 @@ def test_a_tablespace_that_somebody_has_made_there_meanwhile_is_not_moved(space:
     with pytest.raises(Error, match="holds a tablespace that is not of"):
         replayed.move_aside(str(previous), {str(space): f"{space}/pgark-1"}, MARK)
     assert sorted(os.listdir(space)) == ["PG_16_202307071", "PG_17_202406281"]
+
+
+def test_room_for_what_goes_aside_is_made_before_anything_is_moved(
+    space: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    previous, other = space.with_name("data.before"), space.with_name("other")
+    other.mkdir()
+    moves = {str(other): f"{other}/pgark-1", str(space): f"{space}/pgark-1"}
+    before = sorted(os.listdir(space))
+    replayed.reserve(moves, MARK, last=False)
+    assert (sorted(os.listdir(space)), os.listdir(other)) == (before, [])
+    with full(monkeypatch), pytest.raises(Error, match=r"other/pgark-1, into which .* cannot be made: No space left"):
+        replayed.reserve(moves, MARK, last=True)
+    (space / "pgark-1").mkdir()
+    (space / "pgark-1" / "of somebody").touch()
+    with pytest.raises(Error, match="pgark-1 is in the way"):
+        replayed.reserve(moves, MARK, last=True)
+    assert os.listdir(other) == []
+    assert (space / "pgark-1" / "of somebody").exists()
+    (space / "pgark-1" / "of somebody").unlink()
+    for _turn in range(2):
+        replayed.reserve(moves, MARK, last=True)
+    replayed.move_aside(str(previous), moves, MARK)
+    assert (previous / "pg_tblspc/24576/PG_17_202406281/5/16384").read_text() == "rows"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_move_that_is_interrupted_anywhere_is_undone_on_a_full_file_system(
+    space: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    previous, moves = space.with_name("data.before"), {str(space): f"{space}/pgark-1"}
+    rows = previous / "pg_tblspc/24576/PG_17_202406281/5/16384"
+    link = previous / "pg_tblspc/24576"
+    moment, finished = 1, False
+    while not finished:
+        with killed_at(monkeypatch, moment, after) as done:
+            try:
+                replayed.move_aside(str(previous), moves, MARK)
+                finished = len(done) < moment
+            except Killed:
+                pass
+        for _turn in range(2):
+            with full(monkeypatch):
+                replayed.move_back(str(previous), moves, MARK["run"])
+            assert rows.read_text() == "rows", done
+            assert os.listdir(previous / "pg_tblspc") == ["24576"], done
+        if os.readlink(link) == str(space):
+            assert sorted(os.listdir(space)) == ["PG_16_202307071", "PG_17_202406281"], done
+        else:
+            assert sorted(os.listdir(space)) == ["PG_16_202307071", "pgark-1"], done
+            (space / "pgark-1" / "PG_17_202406281").rename(space / "PG_17_202406281")
+            link.unlink()
+            link.symlink_to(space)
+        moment += 1
+    assert moment > 5
+
+
+def test_a_tablespace_that_leads_elsewhere_is_not_moved_back(space: Path) -> None:
+    previous, to = space.with_name("data.before"), space / "pgark-1"
+    (to / "PG_17_202406281").mkdir(parents=True)
+    (previous / "pg_tblspc/24576").unlink()
+    replayed.move_back(str(previous), {str(space): str(to)}, MARK["run"])
+    replayed.move_back(f"{previous}.gone", {str(space): str(to)}, MARK["run"])
+    assert os.listdir(to) == ["PG_17_202406281"]
