@@ -300,6 +300,48 @@ def test_a_rollback_killed_at_any_change_goes_on_where_it_was(story: Story, modu
     story.check(150)
 
 
+def test_a_record_that_cannot_be_read_says_where_the_data_is_and_how_to_go_on(story: Story) -> None:
+    subject, data, record = story.subject, story.data, story.data / "pgark_restore.json"
+    story.stop()
+    story.put(story.moment)
+    kept = str(story.kept[0])
+    target = {"program": subject.program, "target_time": story.middle}
+    whole = record.read_bytes()
+    record.write_bytes(whole[: len(whole) // 2])
+    for options in ({"state": "staged", **target}, {"state": "rolled_back"}):
+        said = subject.fail("pitr_restore", **options)
+        assert f"{record} is not a JSON document" in said
+        assert f"{data} (cluster) is as it was left, and what was set aside is in {kept}" in said
+        assert f"HINT: move {record} away, and run this again; or " in said
+    record.unlink()
+    record.mkdir()
+    assert "is not a regular file" in subject.fail("pitr_restore", state="rolled_back")
+    assert "is not a regular file" in subject.fail("previous_data", paths=[kept])
+    listed = subject.run("previous_data_info")["previous_data"]
+    assert [found["path"] for found in listed] == [kept]
+    aside = story.roll_back(previous_directory=kept)["set_aside"]
+    story.check(150)
+    story.stop()
+    put_back_without_a_journal(story, aside)
+
+
+def put_back_without_a_journal(story: Story, set_aside: str) -> None:
+    """Interrupt a rollback, and damage what tells of it."""
+    subject, data = story.subject, story.data
+    target = {"program": subject.program, "target_time": story.middle}
+    aside, journal = data.with_name("data.before-20260101T000000Z"), data.with_name("data.rollback.json")
+    data.rename(aside)
+    journal.write_text("{")
+    said = subject.fail("pitr_restore", state="rolled_back")
+    assert f"{journal} is not a JSON document" in said
+    assert f"{data} (missing) is as it was left, and what was set aside is in {aside}, {set_aside}" in said
+    assert "with previous_directory=" in said
+    assert f"{journal} is not a JSON document" in subject.fail("pitr_restore", state="staged", **target)
+    story.roll_back(previous_directory=aside)
+    story.check(150)
+    assert not journal.exists()
+
+
 @soak
 def test_a_switch_killed_at_any_change_can_be_rolled_back(story: Story, modules: Modules, share: Share) -> None:
     """Between the two renames, and before the control file is in place, there is a way back as well."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -188,6 +188,14 @@ class RestoreRequest:
 
 
 @dataclass(frozen=True)
+class Damaged:
+    """A file of ours that tells what was done with the data, and why it cannot be read."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True)
 class DataDirectory:
     """What is at PGDATA now.
 
@@ -201,7 +209,7 @@ class DataDirectory:
     ``inner_mounts`` are mount points inside of it; ``writable`` tells whether a directory can be made where it would be
     staged. ``used`` says what shows that somebody has written to it since initdb has made it; that is only looked for
     where it matters (None: it was not). ``aside_taken``: something has the name that the data in place would get
-    when what is staged takes its place.
+    when what is staged takes its place. ``damaged`` are records that are there and cannot be read.
     """
 
     path: str
@@ -226,6 +234,7 @@ class DataDirectory:
     writable: bool = True
     used: tuple[str, ...] | None = None
     aside_taken: bool = False
+    damaged: tuple[Damaged, ...] = ()
 
     @property
     def startable(self) -> bool:
@@ -293,6 +302,36 @@ def check_aside_free(directory: DataDirectory) -> None:
         f"find out which of the two is the cluster's data; where it was set aside, move {directory.path} away, then "
         "run this again or go back with pitr_rollback.yml; where it was not, move the other one away",
     )
+
+
+def check_readable(directory: DataDirectory, kept: Collection[str]) -> None:
+    """Refuse to go on from what nobody knows: a record tells where data went, or a journal where it is going to.
+
+    ``kept`` are the directories that restores and rollbacks have set aside.
+    """
+    if directory.damaged:
+        found = directory.damaged[0]
+        beside = f"what was set aside is in {', '.join(sorted(kept))}" if kept else "nothing was set aside"
+        raise Error(
+            f"{found.why}. It tells how far a restore or a rollback has come; no data is in it, and nothing has been "
+            f"changed: {directory.path} ({directory.kind}) is as it was left, and {beside}",
+            _way_on(directory, found.path, kept),
+        )
+
+
+def _way_on(directory: DataDirectory, path: str, kept: Collection[str]) -> str:
+    """Say how one gets on without a file that cannot be read."""
+    if directory.mount_point and (path == directory.journal or directory.kind != "cluster"):
+        return (
+            "without it nothing tells whose the entries are: move those of one data directory together by hand, then "
+            f"move {path} away"
+        )
+    whole = directory.staging if path.startswith(f"{directory.staging}/") else path
+    ways = [] if directory.kind == "missing" and kept else [f"move {whole} away, and run this again"]
+    if kept:
+        back = f"with previous_directory={max(kept)} that is put back without it"
+        ways.append(f"pitr_rollback.yml, or pitr_restore with state: rolled_back, {back}")
+    return "; or ".join(ways)
 
 
 def check_stopped(directory: DataDirectory) -> None:

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
-from .._core.data_directory import DataDirectory
+from .._core.data_directory import Damaged, DataDirectory, check_readable
 from .._core.documents import read_fields
 from .._core.rollback import Journal
+from .._errors import Error
+from .cluster import mark_of, own_record
 from .files import read_json
+from .kept_data import kept_paths
 
 
 def read_journal(path: str) -> Journal | None:
@@ -19,7 +23,26 @@ def read_journal(path: str) -> Journal | None:
     return None if document is None else read_fields(Journal, path, document)
 
 
+def journal_of(directory: DataDirectory) -> Journal | None:
+    """Read the journal of a rollback, and say where all data is if it cannot be read."""
+    try:
+        return read_journal(directory.journal)
+    except (Error, OSError) as error:
+        why = error.message if isinstance(error, Error) else f"{directory.journal}: {error.strerror}"
+        check_readable(replace(directory, damaged=(Damaged(directory.journal, why),)), kept_paths(directory))
+        raise
+
+
 def under_way(directory: DataDirectory) -> Journal | None:
-    """Give the journal of a rollback that was interrupted before what it puts back was in place."""
-    journal = read_journal(directory.journal)
-    return journal if journal is not None and os.path.isdir(journal.source) else None
+    """Give the journal of a rollback that was interrupted before what it puts back was in place, and whole.
+
+    Data that leaves its timeline may stand in the middle of that recovery: no server would start in it.
+    """
+    journal = journal_of(directory)
+    if journal is None or os.path.isdir(journal.source):
+        return journal
+    return journal if journal.timeline is not None and journal.mark == _mark(directory.real_path) else None
+
+
+def _mark(path: str) -> str | None:
+    return mark_of(path, os.stat(path).st_ino, own_record(path)) if os.path.isdir(path) else None

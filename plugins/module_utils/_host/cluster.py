@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from .._core.data_directory import DataDirectory, Place, Reservation, RestoreRecord
+from .._core.data_directory import Damaged, DataDirectory, Place, Reservation, RestoreRecord
 from .._core.documents import optional, read_fields, record_of, sequence
 from .._core.identity import Identity
 from .._core.markers import HELD_CONTROL, RECORD
@@ -36,16 +36,19 @@ def observe_directory(path: str, bin_directory: str, runner: CommandRunner) -> D
     seen = DataDirectory(path, real, "missing", is_mount_point(real), postmaster=postmaster, orphans=orphans)
     seen = replace(seen, inner_mounts=tuple(mounts().below(real)), writable=_writable(seen))
     seen = replace(seen, started_with=started_with(real, postmaster))
-    staged = own_staging(seen.staging)
+    staged, hurt = _tolerant(own_staging, seen.staging)
+    seen = replace(seen, damaged=hurt)
     taken = staged is not None and staged.complete and os.path.lexists(staged.previous_directory)
     begun = taken and staged is not None and os.path.isdir(staged.previous_directory)
     seen = replace(seen, staged=staged, room=room_of(real), freed=_freed(seen.staging, staged))
     seen = replace(seen, exchanging=seen.mount_point and begun, aside_taken=taken)
     if not os.path.isdir(real):
         return replace(seen, kind="unknown") if os.path.lexists(real) else seen
+    record, hurt = _tolerant(own_record, real)
     seen = replace(
         seen,
-        record=own_record(real),
+        record=record,
+        damaged=(*seen.damaged, *hurt),
         wal=_wal_place(real),
         tablespaces=_tablespaces(real),
         recovering=os.path.exists(f"{real}/recovery.signal"),
@@ -121,6 +124,25 @@ def own_staging(staging: str) -> RestoreRecord | None:
     """Read the record of a staging directory that a restore has made; a copy of another one has none."""
     record = read_record(staging) if os.path.isdir(staging) else None
     return record if record is not None and record.own == os.stat(staging).st_ino else None
+
+
+def _tolerant(
+    read: Callable[[str], RestoreRecord | None], directory: str
+) -> tuple[RestoreRecord | None, tuple[Damaged, ...]]:
+    """Read a record; what keeps it from being read is no reason not to look at the data."""
+    try:
+        return read(directory), ()
+    except (Error, OSError) as error:
+        path = f"{directory}/{RECORD}"
+        return None, (Damaged(path, error.message if isinstance(error, Error) else f"{path}: {error.strerror}"),)
+
+
+def with_damage(directory: DataDirectory) -> DataDirectory:
+    """Tell of a directory that is not looked at any further whether it is there, and which records cannot be read."""
+    real = directory.real_path
+    there = os.path.isdir(real)
+    damaged = (*_tolerant(own_staging, directory.staging)[1], *(_tolerant(own_record, real)[1] if there else ()))
+    return replace(directory, kind=directory.kind if there else "missing", damaged=damaged)
 
 
 def mark_of(path: str, inode: int, record: RestoreRecord | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -108,15 +108,15 @@ def _observe(data_directory: str) -> DataDirectory:
     seen = DataDirectory(data_directory, data_directory, "unknown" if there else "missing", mount_point)
     return replace(
         seen,
-        record=_record(data_directory),
-        staged=own_staging(seen.staging),
+        record=_readable(own_record, data_directory),
+        staged=_readable(own_staging, seen.staging),
         recovering=os.path.exists(f"{data_directory}/recovery.signal"),
     )
 
 
-def _record(directory: str) -> RestoreRecord | None:
+def _readable(read: Callable[[str], RestoreRecord | None], directory: str) -> RestoreRecord | None:
     with suppress(Error, OSError):
-        return own_record(directory)
+        return read(directory)
     return None
 
 

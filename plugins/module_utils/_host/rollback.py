@@ -14,7 +14,7 @@ from .._core.markers import HELD_CONTROL
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
 from . import new_timeline
-from .aside import read_journal
+from .aside import journal_of, read_journal
 from .claim import look, settle
 from .cluster import major_version, mark_of, read_record, system_identifier
 from .files import remove_tree, write_json
@@ -29,11 +29,24 @@ def observe_situation(
     directory: DataDirectory, wanted: str | None, bin_directory: str, runner: CommandRunner, identifier: str | None
 ) -> Situation:
     """Look at what is kept beside a data directory, and at the directory that is named."""
-    journal = read_journal(directory.journal)
+    journal = _journal(directory, wanted)
     named = [path for path in (wanted, None if journal is None else journal.source) if path is not None]
     paths = sorted({*kept_paths(directory), *named})
     kept = tuple(observe_kept(path, bin_directory, runner) for path in paths)
     return Situation(directory, kept, journal, identifier)
+
+
+def _journal(directory: DataDirectory, wanted: str | None) -> Journal | None:
+    """Read the journal; where it is damaged, what is named is put back without it.
+
+    That cannot be in a mount point, where nothing else tells old entries from new ones.
+    """
+    try:
+        return journal_of(directory)
+    except (Error, OSError):
+        if wanted is None or directory.mount_point or not os.path.isfile(directory.journal):
+            raise
+        return None
 
 
 def kept_major(data_directory: str, wanted: str | None) -> int | None:
@@ -67,7 +80,7 @@ def _record(path: str, inode: int) -> RestoreRecord | None:
     """Read a record that was made for this data; one that is damaged tells nothing."""
     try:
         record = read_record(path)
-    except Error:
+    except (Error, OSError):
         return None
     return record if record is not None and record.inode == inode else None
 

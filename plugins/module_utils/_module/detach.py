@@ -11,6 +11,7 @@ from .._host.apply_detach import STEPS, DetachContext
 from .._host.cluster import observe_directory
 from .._host.identity import generate, observe_clone
 from .task import Result, Task, planned
+from .under_way import check_known
 
 
 def detach(task: Task) -> Result:
@@ -33,4 +34,5 @@ def detach(task: Task) -> Result:
 
 def _observe(task: Task, bin_directory: str) -> Clone:
     directory = observe_directory(task.data_directory, bin_directory, task.runner)
+    check_known(directory)
     return observe_clone(directory, bin_directory, task.runner)

@@ -20,6 +20,7 @@ from .clone import with_places
 from .ground import check_missing
 from .new_cluster import with_use
 from .task import Task
+from .under_way import check_known
 
 
 def obstacle(task: Task, catalog: Catalog, target: Target, backup: Backup) -> str | None:
@@ -40,6 +41,7 @@ def _check(task: Task, catalog: Catalog, target: Target, backup: Backup) -> None
     check_unmanaged(signs_of_manager(task.data_directory), "replaced", stopped=True)
     check_missing(task, task.options["config_directory"])
     directory = observe_directory(task.data_directory, task.bin_directory(catalog.identity.major), task.runner)
+    check_known(directory)
     directory = with_use(task, directory, catalog.identity)
     check_directory(directory, catalog.identity, force=False)
     asked = (task.options["cluster"], catalog.identity.system_identifier, task.options["backup_label"])

@@ -29,6 +29,7 @@ from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
 from .dependents import observed, told_of_rollback
 from .task import Result, Task, planned
+from .under_way import check_known
 
 STEPS = {**apply_switch.STEPS, **apply_rollback.STEPS}
 
@@ -61,6 +62,8 @@ def roll_back(task: Task) -> Result:
 def _plan(
     task: Task, directory: DataDirectory, wanted: str | None, bin_directory: str, identifier: str | None
 ) -> Rollback:
+    if wanted is None or (directory.mount_point and directory.kind != "cluster"):
+        check_known(directory)
     situation = observe_situation(directory, wanted, bin_directory, task.runner, identifier)
     stamp = free_stamp(directory, [kept.path for kept in situation.kept], datetime.now(timezone.utc))
     rollback = plan_rollback(situation, wanted, task.options["force"], stamp, _anew(task, directory))

@@ -5,18 +5,26 @@
 
 from __future__ import annotations
 
-from .._core.data_directory import DataDirectory
+from .._core.data_directory import DataDirectory, check_readable
 from .._core.rollback import check_no_rollback
 from .._host.aside import under_way
+from .._host.cluster import with_damage
+from .._host.kept_data import kept_paths
 from .._host.mounts import is_mount_point
 
 
 def check_not_under_way(directory: DataDirectory) -> None:
-    """Refuse a restore while a rollback is half done."""
+    """Refuse a restore while a rollback is half done, or where nobody knows what is."""
+    check_known(directory)
     check_no_rollback(directory, under_way(directory))
+
+
+def check_known(directory: DataDirectory) -> None:
+    """Refuse to go on where a record cannot be read that tells what was done with the data."""
+    check_readable(directory, kept_paths(directory))
 
 
 def check_no_rollback_at(data_directory: str) -> None:
-    """Refuse to remove anything while a rollback is half done."""
+    """Refuse to remove anything while a rollback is half done, or where nobody knows what is needed."""
     directory = DataDirectory(data_directory, data_directory, "unknown", mount_point=is_mount_point(data_directory))
-    check_no_rollback(directory, under_way(directory))
+    check_not_under_way(with_damage(directory))

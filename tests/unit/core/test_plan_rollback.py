@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a rollback puts back is what the restore in place has replaced, and nothing that is in doubt."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+    Damaged,
     DataDirectory,
     RestoreRecord,
+    check_readable,
     check_stopped,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept, made_by
@@ -299,6 +302,33 @@ def test_a_restore_waits_for_a_rollback_that_is_half_done() -> None:
         Error, match=r"a rollback of /pgdata was interrupted: .*before-1 is to be put back\nHINT: finish"
     ):
         check_no_rollback(RESTORED, NOTED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mount_point", "name", "hint"),
+    [
+        ("cluster", False, f"{DATA}/x.json", f"move {DATA}/x.json away, and run this again; or pitr_rollback.yml, or "),
+        ("cluster", False, f"{DATA}.restore/x.json", f"move {DATA}.restore away, and run this again; or "),
+        (
+            "missing",
+            False,
+            f"{DATA}.restore/x.json",
+            "pitr_rollback.yml, or pitr_restore with state: ",
+        ),
+        ("cluster", True, f"{DATA}/x.json", f"move {DATA}/x.json away, and run this again; or "),
+        ("unknown", True, f"{DATA}/pgark.restore/x.json", "without it nothing tells whose the entries are"),
+        ("cluster", True, f"{DATA}/pgark.rollback.json", "without it nothing tells whose the entries are"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_no_dead_end(kind: str, mount_point: bool, name: str, hint: str) -> None:
+    seen = replace(RESTORED, kind=kind, mount_point=mount_point)
+    check_readable(seen, [before("1")])
+    with pytest.raises(Error, match=re.escape(f"{name} is empty. It tells how far")) as caught:
+        check_readable(replace(seen, damaged=(Damaged(name, f"{name} is empty"),)), [before("1"), before("2")])
+    assert f"is as it was left, and what was set aside is in {before('1')}, {before('2')}" in caught.value.message
+    assert str(caught.value.hint).startswith(hint)
+    back = f"with previous_directory={before('2')} that is put back"
+    assert (back in str(caught.value.hint)) is ("nothing" not in hint)
 
 
 def test_data_is_not_moved_under_a_server() -> None:

@@ -261,6 +261,16 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
         cluster.read_record(str(tmp_path / "data"))
 
 
+def test_data_whose_record_is_damaged_is_looked_at_all_the_same(data: Path) -> None:
+    fill(data, {**DATA, RECORD: ""})
+    fill(data.with_name(f"{data.name}.restore"), {f"{RECORD}/x": ""})
+    seen = observe(data, Result(0, CONTROL_DATA, ""))
+    assert (seen.kind, seen.record, seen.staged) == ("cluster", None, None)
+    assert [found.path for found in seen.damaged] == [f"{data}.restore/{RECORD}", f"{data}/{RECORD}"]
+    assert cluster.with_damage(replace(seen, damaged=())) == seen
+    assert cluster.with_damage(DataDirectory("/gone", "/gone", "unknown")).kind == "missing"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

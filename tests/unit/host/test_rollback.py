@@ -234,6 +234,23 @@ def test_a_rollback_is_under_way_until_its_source_has_moved(tmp_path: Path) -> N
     assert aside.under_way(directory) is None
 
 
+def test_a_rollback_is_under_way_until_its_data_has_left_the_timeline(tmp_path: Path) -> None:
+    """A restore would set data aside that stands in the middle of a recovery, and nobody would know of that."""
+    subject = Restored(tmp_path, mount_point=False)
+    directory = DataDirectory(str(subject.path), str(subject.path), "cluster")
+    rollback.note(directory.journal, str(subject.kept), str(subject.aside), 1, "/bin17", ControlRunner())
+    subject.path.rename(subject.aside)
+    assert aside.under_way(directory) is not None
+    subject.kept.rename(subject.path)
+    noted = aside.under_way(directory)
+    assert noted is not None
+    assert noted.timeline == 1
+    subject.path.rename(tmp_path / "moved")
+    assert aside.under_way(directory) is None
+    subject.aside.rename(subject.path)
+    assert aside.under_way(directory) is None, "other data is in place, of which the journal knows nothing"
+
+
 def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text('{"source": "/x"}')
     with pytest.raises(Error, match=r"journal has no aside, expected one\nHINT: "):
