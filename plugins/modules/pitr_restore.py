@@ -138,6 +138,8 @@ options:
       - Name in the repository of the cluster whose backup is restored here, as a clone. O(cluster) is the clone's own.
       - O(data_directory) has to be missing, empty, or the result of an earlier restore of the same source. One that
         holds the source itself, or a standby of it, is refused.
+      - With C(target=latest), a clone ends where the WAL ended that was archived when it was staged: what the source
+        archives later could make tablespaces in directories of the source.
       - A clone archives nothing (C(archive_mode = off)), follows no primary, waits for no standby
         (C(synchronous_standby_names)) and subscribes to nothing (C(max_logical_replication_workers = 0)). That is
         written into C(postgresql.auto.conf) and stays there. P(pgark.postgres.wal_archiving#role) turns archiving on
@@ -537,7 +539,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters im
     too_small,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory
+from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory, last_segment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
@@ -553,7 +555,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_sett
     without_reading_ahead,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
-from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside
+from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation, exchanged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
@@ -721,7 +723,7 @@ def plan_staged(
     manifest = described_manifest(layout.backup(choice.backup.label), choice.backup)
     parts = Parts.of(manifest, catalog.identity.wal_segment_size)
     kept = kept_settings(task, catalog.identity, directory)
-    how = recovery(task, request, choice, kept, catalog.identity.major)
+    how = recovery(task, request, choice, kept, catalog.identity)
     needed = asked_by_wal(change.text for change in choice.route.parameters)
     how = with_options(task, directory, how, needed)
     stamp = new_stamp(directory, now)
@@ -744,14 +746,17 @@ def plan_staged(
     return plan, choice, configuration.warnings
 
 
-def recovery(task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[str, str], major: int) -> Recovery:
+def recovery(
+    task: Task, request: RestoreRequest, choice: Choice, kept: Mapping[str, str], identity: Identity
+) -> Recovery:
     """Give the settings with which the restored server starts, those included that it keeps as a clone.
 
     Commands that were made for another moment, such as one that removes from an archive what a standby does not need
     any more, are not run in a restore.
     """
-    options = task.options
-    command = get_command(options["program"], task.repositories, task.layout.cluster, task.jobs)
+    options, major = task.options, identity.major
+    through = last_segment(request, choice, identity.wal_segment_size)
+    command = get_command(options["program"], task.repositories, task.layout.cluster, task.jobs, through)
     unwanted = {"archive_cleanup_command": "", "recovery_end_command": ""}
     fetching = {"restore_command": following(command, choice.timeline)}
     settings = {**kept, **fetching, **unwanted, **request.target.settings(choice.timeline)}
@@ -778,10 +783,18 @@ def with_options(task: Task, directory: DataDirectory, how: Recovery, needed: Ma
 
 
 def replayed_tablespaces(
-    catalog: Catalog, directory: DataDirectory, choice: Choice, request: RestoreRequest, stamp: str
+    catalog: Catalog,
+    directory: DataDirectory,
+    choice: Choice,
+    request: RestoreRequest,
+    stamp: str,
+    staged_end: str | None = None,
 ) -> Mapping[str, str]:
-    """Tell which tablespaces go aside with the old data because recovery makes them anew, or refuse."""
-    made = choice.route.tablespaces
+    """Tell which tablespaces go aside with the old data because recovery makes them anew, or refuse.
+
+    Recovery does not get further than to ``staged_end`` (None: to the end of the route).
+    """
+    made = those_replayed(choice.route.tablespaces, staged_end)
     # A switch that was interrupted may have set the data aside already.
     old = [directory.real_path, *([] if directory.staged is None else [directory.staged.previous_directory])]
     paths = [record.path for record in made if record.path]
@@ -793,10 +806,10 @@ def replayed_tablespaces(
 def made_since(
     task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest
 ) -> Mapping[str, str] | None:
-    """Look again which tablespaces recovery makes anew: the server has gone on since the staging, or its source has.
+    """Look again which tablespaces recovery makes anew: the server has gone on since the staging.
 
-    Nothing is looked for (None) once the data is on its way. What cannot be read any more leaves it at what the staging
-    knew: that recovery does not get further either.
+    A clone does not replay what its source has written since. Nothing is looked for (None) once the data is on its
+    way. What cannot be read any more leaves it at what the staging knew: that recovery does not get further either.
     """
     staged = directory.staged
     if staged is None or not request.staged(directory) or exchanged(directory) is not None:
@@ -811,7 +824,8 @@ def made_since(
         return None
     stamp = staged.previous_directory.rpartition(".before-")[2]
     as_staged = replace(request, reservation=staged.reservation)
-    return {**replayed_tablespaces(catalog, directory, choice, as_staged, stamp), **staged.aside}
+    end = staged.end_lsn if request.source is not None else None
+    return {**replayed_tablespaces(catalog, directory, choice, as_staged, stamp, end), **staged.aside}
 
 
 def survey(task: Task, catalog: Catalog, directory: DataDirectory, request: RestoreRequest, now: datetime) -> Choice:

@@ -464,3 +464,23 @@ def test_a_clone_whose_switch_is_killed_again_and_again_gets_there(source: Sourc
     clone.wait_for_target()
     assert clone.cluster.value(SUM) == source.expected
     assert clone.cluster.value("SHOW archive_mode") == "off"
+
+
+def test_what_the_source_archives_once_the_clone_is_in_place_is_not_replayed(
+    sandbox: Sandbox, version: str, modules: Modules
+) -> None:
+    """It makes a tablespace at a path that the clone does not map: recovery would write into that of the source."""
+    with source_of_clones(sandbox, version, modules, "busy") as source, clone_of(source, modules) as clone:
+        del clone.wanted["target_time"]
+        clone.lay_out(target="latest")
+        space = sandbox.directory(source.cluster.home / "new space")
+        source.cluster.sql(f"CREATE TABLESPACE new LOCATION '{space}'")
+        source.cluster.sql("CREATE TABLE in_new TABLESPACE new AS SELECT generate_series(1, 1000) AS n")
+        source.switch()
+        source.cluster.sql("CHECKPOINT")
+        before = tree(space)
+        clone.run("postgres_server", state="started")
+        clone.wait_for_target()
+        assert clone.cluster.value("SELECT count(*) FROM pg_tablespace WHERE spcname = 'new'") == 0
+        assert clone.cluster.value(SUM).startswith("3500:")
+        assert tree(space) == before

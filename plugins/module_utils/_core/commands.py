@@ -47,8 +47,10 @@ def push_command(program: str, repositories: Sequence[str], cluster: str, compre
     return f"a={_OURS}/push-{place}; {acknowledged} || {{ {push}; {_STARTED}; }}"
 
 
-def get_command(program: str, repositories: Sequence[str], cluster: str, jobs: int) -> str:
+def get_command(program: str, repositories: Sequence[str], cluster: str, jobs: int, through: str | None = None) -> str:
     """Write the ``restore_command`` that fetches with pgark-wal, from the first repository that has a file whole.
+
+    Segments behind ``through`` are absent, whatever comes into the archive.
 
     The shell itself delivers what was fetched ahead for this recovery: the directory is named after the boot, the
     process that recovers, and when that started, field 22 of its ``stat`` in proc(5).
@@ -60,6 +62,7 @@ def get_command(program: str, repositories: Sequence[str], cluster: str, jobs: i
     started = "{ read -r b </proc/sys/kernel/random/boot_id && read -r s </proc/$PPID/stat; } 2>/dev/null; set -- $s"
     ready = f's={_OURS}/get-$b-$PPID-${{22}}; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit'
     words = [program, "get", *_places(repositories, cluster), "--absent-status", str(ABSENT), "--jobs", str(jobs)]
+    words += [] if through is None else ["--through", through]
     get = " ".join([*map(quote_word, words), f'{_SPOOL} "%f" "%p"'])
     told = f"case $? in {ABSENT}) exit 1;; 0|126|127|143) exit $?;; *) exit 200;; esac"
     return f"{started}; {ready}; {get}; {told}"

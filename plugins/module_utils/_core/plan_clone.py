@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from .._errors import Error, InvalidValue
 from .catalog import Backup
+from .choice import Choice
 from .configuration_steps import RestoreConfiguration
-from .data_directory import DataDirectory, Place, RestoreRecord, unstamped
+from .data_directory import DataDirectory, Place, RestoreRecord, RestoreRequest, unstamped
 from .identity import Identity
 from .layout import check_path
 from .own_places import places_of_its_own
@@ -20,6 +21,7 @@ from .plan import Plan, Step
 from .plan_restore import check_directory
 from .recovery_settings import RECOVERY_SETTINGS
 from .restore_steps import FinishStaging
+from .wal import SegmentName
 
 _LIBRARY_SINCE = 15
 _ARCHIVING = ("archive_mode", "archive_command", "archive_library")
@@ -128,6 +130,16 @@ def _check_setting(name: str, value: str, fixed: Mapping[str, str]) -> None:
             f"settings names {name.lower()}, which is '{fixed[name.lower()]}' in a clone",
             "change it when the clone has been detached; setup_archiving.yml turns archiving on again",
         )
+
+
+def last_segment(request: RestoreRequest, choice: Choice, segment_size: int) -> str | None:
+    """Name the last segment that a clone replays where its target is no place in the WAL (None: that is one).
+
+    What its source archives afterwards was not looked at: it may make a tablespace where that has its own.
+    """
+    if request.source is None or request.target.kind != "latest" or choice.end_lsn is None:
+        return None
+    return str(SegmentName.ending_at(choice.timeline, choice.end_lsn, segment_size))
 
 
 def with_checks(plan: Plan, *checks: Step) -> Plan:

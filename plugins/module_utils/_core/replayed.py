@@ -33,6 +33,11 @@ class Found:
     closed: str | None = None
 
 
+def those_replayed(created: Sequence[Tablespace], end: str | None) -> tuple[Tablespace, ...]:
+    """Leave out what lies behind the end of a recovery (None: it has none)."""
+    return tuple(record for record in created if end is None or Lsn(record.lsn) < Lsn.parse(end))
+
+
 def moved_aside(created: Sequence[Tablespace], found: Mapping[str, Found], name: str, clone: bool) -> dict[str, str]:
     """Tell which directories go aside with the old data, and where to; raises Error where recovery would do harm.
 

@@ -36,7 +36,8 @@ USAGE = """\
 usage: pgark-wal push --repository DIR [--repository DIR ...] --cluster NAME
                       [--compression none|gzip|lz4|zstd] [--jobs N] [--ahead DIR] PATH
        pgark-wal get  --repository DIR [--repository DIR ...] --cluster NAME
-                      [--absent-status STATUS] [--jobs N] [--timeline N] [--spool DIR] FILE PATH
+                      [--absent-status STATUS] [--jobs N] [--timeline N] [--spool DIR] [--through SEGMENT]
+                      FILE PATH
        pgark-wal status --repository DIR [--repository DIR ...] --cluster NAME [--json]
                       [--warning-age SECONDS] [--critical-age SECONDS] PGDATA
        pgark-wal check --repository DIR [--repository DIR ...] --cluster NAME
@@ -51,8 +52,9 @@ get   delivers the archived FILE ("%f" in restore_command) to PATH ("%p"), from 
       that has it whole; with --spool, a helper then keeps the next segments ready in DIR, for as long as
       the recovery that DIR is named after goes on. Exit status:
         0    delivered and verified
-        1    every repository can be read and none has it: PostgreSQL takes this for the end of WAL;
-             with --absent-status, that status instead
+        1    every repository can be read and none has it, or it is a segment behind the one that --through
+             names, on whatever timeline: PostgreSQL takes this for the end of WAL; with --absent-status, that
+             status instead
         200  anything else, wrong usage included: PostgreSQL aborts recovery on a status above 125
       With --timeline, the number in recovery_target_timeline, a history file of another timeline that is there and
       damaged counts as there: a text comes in its place with which PostgreSQL can do nothing else than count it
@@ -152,13 +154,14 @@ VALUES: dict[str, Callable[[str], Any]] = {
     "--timeline": lambda value: int(value) if is_number(value, "0123456789", 10) else None,
     "--ahead": lambda value: value or None,
     "--spool": lambda value: value or None,
+    "--through": lambda value: value if is_segment(value) else None,
     "--warning-age": lambda value: int(value) if value.isascii() and value.isdigit() else None,
     "--critical-age": lambda value: int(value) if value.isascii() and value.isdigit() else None,
 }
 # The commands: how many words they want, and which options they take besides --repository and --cluster.
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "push": (1, ("--compression", "--jobs", "--ahead")),
-    "get": (2, ("--absent-status", "--jobs", "--timeline", "--spool")),
+    "get": (2, ("--absent-status", "--jobs", "--timeline", "--spool", "--through")),
     "status": (1, ("--warning-age", "--critical-age")),
     "check": (1, ("--compression",)),
 }
@@ -177,6 +180,7 @@ class Options:
         self.timeline = 0
         self.ahead = ""
         self.spool = ""
+        self.through = ""
         self.json = False
         self.warning_age, self.critical_age = 120, 600
         self.words: list[str] = []
@@ -754,7 +758,9 @@ def get(options: Options) -> int:
         complain(f"{error}. Timeline {int(name[:8], 16)} is passed over: its number is taken")
         return OK
     if not found:
-        complain(f"{name} is not in the archive of {options.cluster} in {' or '.join(options.repositories)}")
+        where = f"in the archive of {options.cluster} in {' or '.join(options.repositories)}"
+        wanted = f", or not wanted: what is to be recovered ends with {options.through}" if options.through else ""
+        complain(f"{name} is not {where}{wanted}")
         return options.absent_status
     if spool and (len(name) == SEGMENT_NAME or name.endswith(".history")):
         spool.go_on(name, path, options)
@@ -786,8 +792,11 @@ def stand_in(path: str, temporary: str, why: str) -> None:
 def fetch(options: Options, name: str, path: str, temporary: str) -> bool:
     """Deliver one file from the first repository that has it whole; False when all can be read and none has it.
 
-    Raises Damaged when one has it, and nothing that can be delivered.
+    Raises Damaged when one has it, and nothing that can be delivered. What came behind the end of what was planned is
+    not there for this recovery.
     """
+    if options.through and is_segment(name) and name[8:] > options.through[8:]:
+        return False
     problems: list[str] = []
     there = False
     for repository in options.repositories:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import (
     CheckConfiguration,
     check_effective,
@@ -15,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     DataDirectory,
     Place,
     RestoreRecord,
+    RestoreRequest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import MakeDirectory, Plan, SetAccess
@@ -24,6 +26,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone im
     check_places,
     check_source,
     clone_settings,
+    last_segment,
     placed,
     settings_in_place,
     socket_settings,
@@ -34,6 +37,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     RestoreConfiguration,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from tests.unit.core import examples
 from tests.unit.core.examples import IDENTITY
@@ -301,3 +305,21 @@ def test_the_configuration_is_checked_before_a_staging_is_complete_and_before_a_
     assert with_checks(Plan((first, put_back, last)), *both).steps == (first, put_back, *both, last)
     assert both[0].text.endswith("for the WAL to be replayed, where it asks for max_connections = 60")
     assert CHECK.text == "check that the configuration makes a server work in /srv/clone"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "end", "named"),
+    [
+        ("db1", Target("latest"), "0/9000028", "000000010000000000000009"),
+        ("db1", Target("latest"), "0/9000000", "000000010000000000000008"),
+        ("db1", Target("latest"), None, None),
+        ("db1", Target("immediate"), "0/9000028", None),
+        (None, Target("latest"), "0/9000028", None),
+    ],
+)
+def test_a_clone_to_the_end_replays_what_was_there_when_it_was_planned(
+    source: str | None, target: Target, end: str | None, named: str | None
+) -> None:
+    path = TimelinePath.parse(1, "")
+    choice = Choice(BACKUP, path, None if end is None else Lsn.parse(end), 3, examples.minutes(20))
+    assert last_segment(RestoreRequest(target, "clone", OURS, source=source), choice, 16 << 20) == named

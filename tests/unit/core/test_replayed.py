@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import Found, moved_aside
+from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import Found, moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Tablespace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
@@ -54,3 +54,9 @@ def test_what_would_do_harm_is_refused_with_the_place_to_stop_before_it(found: F
     assert "the WAL to be replayed creates a tablespace in /srv/fast, at 0/5000028" in said
     assert words in said
     assert "target_lsn=0/5000028 with target_inclusive=false" in said
+
+
+def test_what_lies_behind_the_end_of_a_recovery_does_no_harm() -> None:
+    assert those_replayed(MADE, None) == MADE
+    assert those_replayed(MADE, "0/5000100") == MADE[:1]
+    assert those_replayed(MADE, "0/5000028") == ()

@@ -26,6 +26,7 @@ class Recovery:
 
     def __init__(self, data: Path, *repositories: Repository, jobs: int = 2, start: tuple[str, ...] = ("sh",)) -> None:
         self.data, self.repositories, self.jobs = data, repositories, jobs
+        self.through: str | None = None
         (data / "pg_wal").mkdir(parents=True, exist_ok=True)
         self.said = data / "stderr"
         self.process = subprocess.Popen(
@@ -65,7 +66,7 @@ class Recovery:
     def command(self, name: str, program: str) -> str:
         """Return what the process has the shell do for a file."""
         paths = [str(repository.path) for repository in self.repositories]
-        return expand(get_command(program, paths, self.repositories[0].cluster, self.jobs), PATH, name)
+        return expand(get_command(program, paths, self.repositories[0].cluster, self.jobs, self.through), PATH, name)
 
     def ask(self, name: str, program: str = NO_PROGRAM) -> int:
         """Ask for a file as RestoreArchivedFile() does, and return the status; the last file is removed before."""

@@ -84,6 +84,19 @@ def test_a_delivered_file_has_the_mode_of_the_server_s_files(
     assert restored.stat().st_mode & 0o7777 == mode
 
 
+def test_a_segment_behind_the_last_one_that_is_wanted_is_absent(
+    repository: Repository, pg_wal: Path, restored: Path
+) -> None:
+    third, fourth, forked = "000000010000000000000003", "000000010000000000000004", "000000020000000000000004"
+    for name in (third, fourth, forked):
+        assert_done(push(repository, write_segment(pg_wal, name)))
+    through = (*repository.options(), "--absent-status", "44", "--through", third)
+    for name in (fourth, forked):
+        assert_failed(run("get", *through, name, restored), 44, f"what is to be recovered ends with {third}")
+    assert not any(restored.parent.iterdir())
+    assert_done(run("get", *through, third, restored))
+
+
 @pytest.mark.parametrize("name", ABSENT)
 @pytest.mark.parametrize("others", [False, True], ids=["empty", "other files are there"])
 def test_a_file_that_is_not_there_is_absent(

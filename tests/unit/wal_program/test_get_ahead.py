@@ -170,3 +170,13 @@ def test_outside_of_a_data_directory_a_get_delivers_and_leaves_nothing(recovery:
     subprocess.run(["sh", "-c", command], cwd=recovery.data, check=True)
     assert sorted(os.listdir(recovery.data)) == ["RECOVERYXLOG", "other"]
     assert recovery.processes() == []
+
+
+def test_nothing_is_kept_ready_behind_the_last_segment_that_is_wanted(recovery: Recovery, program: str) -> None:
+    recovery.through = FIVE[2]
+    archive(recovery.repositories[0], FIVE)
+    assert_delivered(recovery, FIVE[:1], program)
+    recovery.wait_for(FIVE[1:3])
+    assert_delivered(recovery, FIVE[1:3])
+    recovery.assert_all_is_over()
+    assert recovery.ask(FIVE[3], program) == 1
