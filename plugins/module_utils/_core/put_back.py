@@ -20,6 +20,8 @@ from .kept_files import MAIN, Kept, KeptFile, is_below, resolved
 
 _NAMING = re.compile(r"^[ \t]*(?:hba|ident)_file[ \t]*[= \t][ \t]*'((?:[^'\n]|'')*)'", re.IGNORECASE | re.MULTILINE)
 _SUFFIX = ".conf"
+# Where pg_createcluster of Debian has the configuration of each cluster, by version and name.
+_OF_A_CLUSTER = re.compile(r"/etc/postgresql/[^/]+/[^/]+(?=/)")
 _PROGRAMS = ("bin", "sbin", "libexec")
 # pg_ctlcluster of Debian reads these beside the configuration: variables and options, which no server includes.
 _OF_PG_CTLCLUSTER = ("environment", "pg_ctl.conf", "start.conf")
@@ -36,10 +38,14 @@ _DIRECTORY_MODE = 0o755
 
 @dataclass(frozen=True)
 class Place:
-    """Where a path really leads on this host, and the directory of data or backups that this is in (None: none)."""
+    """Where a path really leads on this host, and the directory of data or backups that this is in (None: none).
+
+    ``configures`` are directories on the way that hold a main configuration file, as that of a cluster does.
+    """
 
     real: str
     taken: str | None = None
+    configures: tuple[str, ...] = ()
 
 
 def mode_of(file: KeptFile) -> int:
@@ -87,10 +93,16 @@ def check_put_back(
     has there; ``ours`` are directories of the restore. Names that begin with a dot are those of what users run, or
     trust: a shell's start-up files, keys.
     """
-    passed = _passed(kept)
+    passed, own = _passed(kept), _own(kept)
     ways = _ways(named), _ways(file.path for file in files if file.kind == "file")
     for file in files:
-        why = _name(file) or _place(file, places[file.path], passed, ours) or _use(file, kept, named, ways, ours)
+        place = places[file.path]
+        why = (
+            _name(file)
+            or _place(file, place, passed, ours)
+            or _others(file, place, own)
+            or _use(file, kept, named, ways, ours)
+        )
         if why is not None:
             raise Error(printable(f"the configuration in the backup names {file.path}, {why}"), _BY_HAND)
 
@@ -160,6 +172,21 @@ def _place(file: KeptFile, place: Place, passed: Collection[str], ours: Collecti
     if inside is not None:
         return f"which is in {inside}"
     return _behind(file.path, passed)
+
+
+def _own(kept: Kept) -> tuple[str, ...]:
+    """Give the directories of the cluster's own configuration, as it is named and as it is found by kept links."""
+    main = kept.main
+    return (kept.origin.config_directory, *([] if main is None else [main.path.rpartition("/")[0]]))
+
+
+def _others(file: KeptFile, place: Place, own: Collection[str]) -> str | None:
+    """Say which other cluster's configuration something is in; what several clusters share is in none's directory."""
+    if any(is_below(file.path, each) for each in own):
+        return None
+    found = [match[0] for path in (file.path, place.real) if (match := _OF_A_CLUSTER.match(path))]
+    whose = next((each for each in (*found, *place.configures) if each not in own), None)
+    return None if whose is None else f"which is in {whose}, where the configuration of another cluster is"
 
 
 def _ways(paths: Iterable[str]) -> set[str]:

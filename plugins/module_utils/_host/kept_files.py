@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from .._core.configuration_steps import PlaceLinks
 from .._core.includes import Include, authentication_includes, settings_includes
-from .._core.kept_files import AUTOMATIC, KeptFile, is_below
+from .._core.kept_files import AUTOMATIC, MAIN, KeptFile, is_below
 from .._core.markers import MARKER
 from .._core.put_back import Place, mode_of
 from .._errors import Error
@@ -220,9 +220,9 @@ def _place(file: KeptFile) -> Place:
     parent, name = os.path.split(file.path)
     real = f"{os.path.realpath(parent).rstrip('/')}/{name}"
     parts = real.split("/")
-    ways = ("/".join(parts[:count]) for count in range(len(parts), 1, -1))
+    ways = ["/".join(parts[:count]) for count in range(len(parts), 1, -1)]
     taken = (way for way in ways if any(os.path.lexists(f"{way}/{mark}") for mark in _TAKEN_BY))
-    return Place(real, next(taken, None))
+    return Place(real, next(taken, None), tuple(way for way in ways if os.path.isfile(f"{way}/{MAIN}")))
 
 
 def check_places(files: Sequence[KeptFile]) -> None:

@@ -30,12 +30,19 @@ def file(path: str, kind: str = "file", target: str | None = None) -> KeptFile:
     return KeptFile(path, kind, "postgres", "postgres", "0644", target, stored, stored and "ab" * 32)
 
 
+def place(path: str) -> Place:
+    """Give what a host has at a path: data of another cluster, and configurations."""
+    real = path.replace("/srv/link", "/etc/postgresql/17/other/conf.d")
+    configures = tuple(each for each in (ETC, "/srv/theirs") if path.startswith(f"{each}/"))
+    return Place(real, OTHER if path.startswith(OTHER) else None, configures)
+
+
 def check(*more: KeptFile, data: str = DATA) -> None:
     """Check a main file, what it names, and more files."""
     main = f"{ETC}/postgresql.conf"
     kept = Kept((file(main), *more), Origin(data, ETC, 5432))
     named = named_by(kept, {main: MAIN, **{each.path: "x @list\n" for each in more if each.path == "/srv/rules"}})
-    places = {each.path: Place(each.path, OTHER if each.path.startswith(OTHER) else None) for each in kept.files}
+    places = {each.path: place(each.path) for each in kept.files}
     check_put_back(kept.files, kept, named, places, OURS)
 
 
@@ -64,6 +71,10 @@ def test_what_a_server_reads_is_put_back(files: tuple[KeptFile, ...]) -> None:
         ((file("/srv/pgark/main/x.conf"),), "is in /srv/pgark"),
         ((file(f"{OTHER}/standby.signal"),), f"is in {OTHER}, where data or backups are"),
         ((file(f"{OTHER}/x.conf"),), f"is in {OTHER}, where data or backups are"),
+        ((file("/etc/postgresql/17/other/conf.d/x.conf"),), "/17/other, where the configuration of another cluster is"),
+        ((file("/etc/postgresql/16/main/x.conf"),), "/16/main, where the configuration of another cluster is"),
+        ((file("/srv/theirs/conf.d/x.conf"),), "is in /srv/theirs, where the configuration of another cluster is"),
+        ((file("/srv/link/x.conf"),), "/17/other, where the configuration of another cluster is"),
         ((file("/home/postgres/bin/psql.conf"),), "into a directory bin, where programs are"),
         ((file("/srv/anything"),), "not called *.conf"),
         ((file("/srv/empty", "directory"),), "not called *.conf"),

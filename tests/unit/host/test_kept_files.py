@@ -15,6 +15,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import PlaceLinks
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
+from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back import Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_files
 from tests.unit.host.synthetic import fill
@@ -212,3 +213,13 @@ def test_nothing_is_made_in_a_staging_through_a_link(tmp_path: Path, kept: tuple
     kept_files.place_links(PlaceLinks(str(staging), backup, {"real/x.conf": "/etc/a", "real/y.conf": "/etc/b"}))
     assert os.readlink(staging / "real/x.conf") == "/etc/a"
     assert not (staging / "real/y.conf").is_symlink()
+
+
+def test_whose_configuration_a_place_is_in_is_seen_through_links(tmp_path: Path) -> None:
+    others, way = tmp_path / "other" / "conf.d", tmp_path / "way"
+    others.mkdir(parents=True)
+    (tmp_path / "other" / "postgresql.conf").touch()
+    way.symlink_to(others)
+    file = KeptFile(f"{way}/x.conf", "file", "x", "x", "0644", None, "config/0001", "ab" * 32)
+    [place] = kept_files.places_of([file]).values()
+    assert place == Place(f"{others}/x.conf", None, (f"{tmp_path}/other",))
