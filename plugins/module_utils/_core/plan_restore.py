@@ -165,7 +165,7 @@ def plan_staging(
         *([PlaceLeftSegments(staging, left, identity, old)] if left else []),
         ConfigureRecovery(staging, recovery.settings, recovery.overrides, tablespaces),
         *([KeepOptions(staging, recovery.options)] if recovery.options else []),
-        *([CompareWal(old, layout, request.system_identifier)] if old else []),
+        *([CompareWal(old, staging, layout, request.system_identifier)] if old else []),
         FinishStaging(staging, replace(record, complete=True), directory.real_path if directory.mount_point else None),
     )
     return Plan(

@@ -77,7 +77,7 @@ class Rollback:
     source: str | None
     aside: str | None
     startable: bool
-    warning: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def moves_data(self) -> bool:
@@ -116,7 +116,8 @@ def plan_rollback(situation: Situation, wanted: str | None, force: bool, stamp: 
         ForgetRollback(directory.journal),
     )
     plan = _plan(directory, steps, source.kind, source.record)
-    return Rollback(plan, source.path, aside, source.startable, anew.warning(source.lineage))
+    warnings = tuple(filter(None, [source.warning, anew.warning(source.lineage)]))
+    return Rollback(plan, source.path, aside, source.startable, warnings)
 
 
 def _aside(situation: Situation, source: Kept, stamp: str) -> str | None:

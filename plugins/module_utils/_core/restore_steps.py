@@ -184,6 +184,7 @@ class CompareWal(Step):
     """Compare the WAL of the data in place with what is archived, so that `SaveWal` reads only what is new by then."""
 
     old: str
+    staging: str
     layout: Layout
     system_identifier: str | None = None
 

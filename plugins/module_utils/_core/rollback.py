@@ -21,6 +21,7 @@ class Kept:
     """A directory of data that was set aside, or is to be put back; ``kind`` as that of a data directory.
 
     ``mark`` tells it from any other, as that of a data directory does. ``record`` is that of the restore that made it.
+    ``signs`` are files in it with which a server that starts there begins a recovery.
     """
 
     path: str
@@ -31,6 +32,17 @@ class Kept:
     postmaster: int | None = None
     device: int = 0
     lineage: Lineage | None = None
+    signs: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str | None:
+        """Say what a server would do there that nobody may expect; of a restore that is not finished it is known."""
+        if not self.signs or self.record is not None:
+            return None
+        return (
+            f"the data that is put back has {' and '.join(self.signs)}, as it had when it was set aside: a server that "
+            "starts in it begins a recovery, or follows a primary"
+        )
 
     @property
     def startable(self) -> bool:

@@ -61,8 +61,9 @@ def _place_left_segments(step: PlaceLeftSegments, context: RestoreContext) -> No
 
 
 def _compare_wal(step: CompareWal, context: RestoreContext) -> None:
-    saver = WalSaver(step.old, "", (step.layout, *context.layouts[1:]), context.wal_program, context.runner)
-    replace(saver, system_identifier=step.system_identifier).compare()
+    saver = WalSaver(step.old, step.staging, (step.layout, *context.layouts[1:]), context.wal_program, context.runner)
+    with staged.discarded_on_failure(step.staging):
+        replace(saver, system_identifier=step.system_identifier).compare()
 
 
 def _configure_recovery(step: ConfigureRecovery, _context: object) -> None:

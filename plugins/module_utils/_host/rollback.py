@@ -24,6 +24,10 @@ from .processes import find_postmaster
 from .restore import move_in, move_out
 from .runner import CommandRunner
 
+# A server that finds one of these begins a recovery: readRecoverySignalFile() and read_backup_label() in
+# src/backend/access/transam/xlogrecovery.c.
+_SIGNS = ("standby.signal", "recovery.signal", "backup_label")
+
 
 def observe_situation(
     directory: DataDirectory, wanted: str | None, bin_directory: str, runner: CommandRunner, identifier: str | None
@@ -73,6 +77,7 @@ def observe_kept(path: str, bin_directory: str, runner: CommandRunner) -> Kept:
         find_postmaster(path),
         os.stat(path).st_dev,
         None if identifier is None else new_timeline.observe(path, bin_directory, runner),
+        tuple(name for name in _SIGNS if os.path.lexists(f"{path}/{name}")),
     )
 
 

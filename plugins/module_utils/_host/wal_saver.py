@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 from .._core.forks import Forked, forked
 from .._core.layout import Layout
+from .._core.progress import size_text
 from .._core.wal import SegmentName, classify
 from .._core.walpages import LONG_HEADER
-from .._errors import CommandFailed
+from .._errors import CommandFailed, Error
 from .compared import Compared
-from .files import open_regular, remove_tree, sync
+from .files import open_regular, remove_tree, room_of, sync
 from .forks import goes_on
 from .own_wal import is_history
 from .runner import CommandRunner
@@ -25,6 +26,7 @@ from .tools import wal_program_cmd
 
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr: XLogPageHeaderData in src/include/access/xlog_internal.h
 _PAGE_HEADER = struct.Struct("=HHIQ")
+_SAVING = ".saving"
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,36 @@ class WalSaver:
     system_identifier: str | None = None
 
     def compare(self) -> None:
-        """Compare with the archive what is there while the server still runs, so that `run` reads only what is new."""
-        compared = Compared(self.old)
+        """Compare with the archive what is there while the server still runs, so that `run` reads only what is new.
+
+        What is not archived yet has to find room, in all repositories or in the new data.
+        """
+        compared, left = Compared(self.old), 0
         for name in self._names():
             with suppress(FileNotFoundError, Forked):  # the server has removed it; a fork is for `run` to judge
-                if not self._is_foreign(name) and self._is_itself(name):
-                    self._is_archived(name, compared)
+                if not self._is_foreign(name) and self._is_itself(name) and not self._is_archived(name, compared):
+                    left += os.stat(f"{self.old}/pg_wal/{name}").st_size
         compared.save()
+        self._check_room(left)
+
+    def _check_room(self, left: int) -> None:
+        free = room_of(f"{self.new}/pg_wal").free
+        archive = min(room_of(layout.repository).free for layout in self.layouts)
+        if left > max(free, archive):
+            raise Error(
+                f"{self.old}/pg_wal has {size_text(left)} that are not archived, and there is no room to save them "
+                f"when the server is down: {size_text(archive)} are free for the archive, {size_text(free)} in "
+                f"{self.new}",
+                "make room, or find out why they are not archived",
+            )
 
     def run(self) -> None:
         """Save; a segment that cannot be archived is copied all the same."""
         if not os.path.isdir(f"{self.new}/pg_wal"):
             return  # an exchange that was interrupted has moved it into place, with all that was saved
+        for name in os.listdir(f"{self.new}/pg_wal"):
+            if name.endswith(_SAVING):
+                os.unlink(f"{self.new}/pg_wal/{name}")  # a run was killed, and it may have been archived since
         compared = Compared(self.old)
         try:
             for name in self._names():
@@ -85,7 +105,7 @@ class WalSaver:
             done = f"{self.new}/pg_wal/archive_status/{name}.done"
             if os.path.lexists(done):  # what was placed of a timeline that was left is called archived; this is not
                 remove_tree(done)
-            temporary = f"{place}.saving"
+            temporary = f"{place}{_SAVING}"
             shutil.copyfile(f"{self.old}/pg_wal/{name}", temporary)
             sync(temporary)
             os.rename(temporary, place)

@@ -54,7 +54,7 @@ def roll_back(task: Task) -> Result:
         previous_directory=rollback.source,
         set_aside=rollback.aside,
         startable=rollback.startable,
-        warnings=[*warnings, *filter(None, [rollback.warning]), *context.notes],
+        warnings=[*warnings, *rollback.warnings, *context.notes],
         **told_of_rollback(found),
     )
 

@@ -102,7 +102,10 @@ def test_the_plan_names_a_long_command_without_its_text() -> None:
     assert step.settings == settings
 
 
-def staging(directory: DataDirectory, **changes: object) -> Plan:
+COMPARE = CompareWal(DATA, f"{DATA}.restore", LAYOUT, IDENTITY.system_identifier)
+
+
+def staging(directory: DataDirectory, aside: Mapping[str, str] | None = None, **changes: object) -> Plan:
     path = TimelinePath.parse(1, "")
     choice = Choice(replace(BACKUP, **changes), path, Lsn.parse("0/9000000"), 3, minutes(20))
     return plan_staging(directory, choice, REQUEST, LAYOUT, Recovery(SETTINGS, OVERRIDES), PARTS, STAMP, aside or {})
@@ -127,7 +130,7 @@ def test_a_backup_is_staged_beside_the_data_whatever_is_there(kind: str) -> None
             Identity(BACKUP.system_identifier, BACKUP.version, PARTS.segment_size),
         ),
         ConfigureRecovery(f"{DATA}.restore", SETTINGS, OVERRIDES, {}),
-        *([] if kind in ("missing", "empty") else [CompareWal(DATA, LAYOUT, IDENTITY.system_identifier)]),
+        *([] if kind in ("missing", "empty") else [COMPARE]),
         FinishStaging(f"{DATA}.restore", replace(record, complete=True), None),
     )
 

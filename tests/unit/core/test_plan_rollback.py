@@ -176,6 +176,25 @@ def test_a_switch_that_was_interrupted_between_its_renames_is_undone() -> None:
     assert (found.source, found.aside) == (before("1"), None)
 
 
+@pytest.mark.parametrize("kind", ["missing", "unfinished"])
+def test_tablespaces_whose_move_was_interrupted_go_back_and_not_on(kind: str) -> None:
+    """Where they cannot be moved aside, a way back that begins with moving them would be none."""
+    moving = replace(FIRST, aside={"/fast": "/fast/pgark-1"})
+    half = replace(GONE, staged=moving) if kind == "missing" else replace(RESTORED, kind=kind, record=moving)
+    first, second, *_moves = roll_back(half, ORIGINAL).plan.steps
+    assert first == MoveTablespacesBack(before("1"), {"/fast": "/fast/pgark-1"}, "")
+    assert isinstance(second, NoteRollback)
+    assert not any(isinstance(step, MoveTablespaces) for step in roll_back(half, ORIGINAL).plan.steps)
+
+
+def test_data_that_begins_a_recovery_is_put_back_with_a_warning() -> None:
+    """It comes back as it was; what a restore that is not finished begins is known."""
+    found = roll_back(RESTORED, replace(ORIGINAL, signs=("standby.signal", "backup_label")))
+    assert "the data that is put back has standby.signal and backup_label, as it had" in found.warnings[0]
+    assert roll_back(BACK, replace(ASIDE, signs=("recovery.signal",)), wanted=before("2")).warnings == ()
+    assert roll_back(RESTORED, ORIGINAL).warnings == ()
+
+
 def test_what_is_staged_beside_the_data_is_no_restore_to_be_undone() -> None:
     with pytest.raises(Error, match="there is no restore to undo"):
         roll_back(replace(BACK, staged=FIRST), ORIGINAL)

@@ -200,6 +200,7 @@ def test_the_journal_is_durable_before_anything_is_moved(tmp_path: Path, monkeyp
 
 def test_what_is_kept_is_known_for_what_it_is(tmp_path: Path) -> None:
     subject = Restored(tmp_path, mount_point=False)
+    fill(tmp_path / "data.before-1", {"standby.signal": "", "backup_label": "x"})
     fill(tmp_path / "data.before-2", {"PG_VERSION": "16\n", HELD_CONTROL: "x", RECORD: "{"})
     (tmp_path / "data.before-3").mkdir()
     (tmp_path / "data.before-file").write_text("")
@@ -215,6 +216,7 @@ def test_what_is_kept_is_known_for_what_it_is(tmp_path: Path) -> None:
         "4": "unfinished",
     }
     assert found["4"].record == made_for
+    assert (found["1"].signs, found["4"].signs) == (("standby.signal", "backup_label"), ())
     assert found["2"].record is None, "a record that cannot be read says nothing, and is in nobody's way"
     assert rollback.kept_major(str(tmp_path / "nowhere"), None) is None
     assert rollback.kept_major(str(subject.path), None) == 16

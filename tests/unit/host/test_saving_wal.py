@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import compared
+from ansible_collections.pgark.postgres.plugins.module_utils._host import compared, wal_saver
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._host.wal_saver import WalSaver
 from tests.unit.host.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
@@ -220,6 +221,33 @@ def test_what_was_compared_while_the_server_ran_is_not_read_again(wal: OldWal, b
     beforehand.compare()
     assert beforehand.read() == names[2:]
     assert os.listdir(wal.new / "pg_wal") == names[2:]
+
+
+def test_what_cannot_be_saved_is_said_while_the_server_still_runs(wal: OldWal, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = wal.put(3, segment(3))
+    free = {str(wal.new): 5, wal.layout.repository: 5}
+
+    def room_of(path: str) -> FreeSpace:
+        return FreeSpace(1, next(bytes_ for place, bytes_ in free.items() if path.startswith(place)), 100)
+
+    monkeypatch.setattr(wal_saver, "room_of", room_of)
+    saver = WalSaver(str(wal.old), str(wal.new), (wal.layout,), "/opt/pgark-wal", FakeRunner())
+    with pytest.raises(Error, match="that are not archived, and there is no room to save them when the server is down"):
+        saver.compare()
+    for place in list(free):
+        free.update(dict.fromkeys(free, 5))
+        free[place] = len(segment(3))
+        saver.compare()
+    free.update(dict.fromkeys(free, 5))
+    wal.archive(name)
+    saver.compare()
+
+
+def test_what_a_killed_run_was_saving_is_removed(wal: OldWal) -> None:
+    name = wal.put(3, segment(3))
+    wal.archive(name)
+    (wal.new / f"pg_wal/{name}.saving").write_bytes(b"half of it")
+    assert wal.save() == []
 
 
 @pytest.mark.parametrize("side", ["old", "archived"])
