@@ -13,8 +13,8 @@ def check_reservation(directory: DataDirectory, request: RestoreRequest, alive: 
     """Refuse a restore where another one is staged, or has begun to exchange the data.
 
     ``alive`` tells that the process which has begun the staging still works. What such a process has left half-done is
-    staged anew; what is complete another run may be about to put in place, and only ``force`` discards it. Once data
-    has been moved, nothing does: the record of the staging is all that tells where the old data is.
+    staged anew, on its host; what is complete another run may be about to put in place, and only ``force`` discards it.
+    Once data has been moved, nothing does: the record of the staging is all that tells where the old data is.
     """
     begun = exchanged(directory)
     if begun is not None and not request.begun_by(begun):
@@ -32,6 +32,13 @@ def check_reservation(directory: DataDirectory, request: RestoreRequest, alive: 
     if alive:
         raise Busy(
             f"{directory.staging} is being staged by {_owner(staged.reservation)}", "wait until it has ended, or end it"
+        )
+    begun_by, host = staged.reservation, None if request.reservation is None else request.reservation.host
+    if not staged.complete and begun_by is not None and host not in (None, begun_by.host) and not force:
+        raise Error(
+            f"{directory.staging} was begun by {_owner(begun_by)}, and is not complete; whether that still works "
+            f"cannot be seen from {host}",
+            "make sure that it has ended there, or go on there; to stage anew from here, use force: true",
         )
     if staged.complete and not request.staged(directory) and not force:
         raise Error(

@@ -128,6 +128,12 @@ def refused(error: OSError) -> Error:
     """Say what the operating system has refused: where, with its words, and on a full file system what to do."""
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
     text = f"{' -> '.join(names) or 'the operating system'}: {error.strerror or error}"
+    if error.errno == errno.EXDEV:
+        return Error(
+            text,
+            "both have to be in one file system, and in one layer of it: an overlay, as containers have it, does not "
+            "rename a directory of a lower layer; have the data on a volume of its own",
+        )
     if not is_full(error):
         return Error(text)
     where = f"on the file system of {names[-1]}" if names else "on the file systems of the data and of the repository"

@@ -54,10 +54,14 @@ def check_way(path: str) -> None:
         if not os.path.isdir(at):
             continue
         status = os.stat(at)
-        open_to_all = status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX
-        if status.st_uid not in (0, os.geteuid()) or open_to_all:
+        where = f"{path}, where the cluster was when it was backed up, is in {at}"
+        if status.st_uid not in (0, os.geteuid()):
+            raise Error(f"{where}, to which others write: it belongs to {user_name(status.st_uid)}", _HINT)
+        if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
+            mode = stat.S_IMODE(status.st_mode)
             raise Error(
-                f"{path}, where the cluster was when it was backed up, is in {at}, to which others write", _HINT
+                f"{where}, to which others write: its mode is {mode:04o}",
+                f"take that from them, as its owner or root: chmod o-w {at}; or {_HINT}",
             )
 
 

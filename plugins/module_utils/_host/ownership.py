@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from .._core.data_directory import Reservation
 from .._core.layout import Layout
 from .._errors import Busy, Error
-from .files import open_lock_file, sign
+from .files import open_lock_file, sign, user_name
 from .mounts import is_mount_point
 from .processes import is_running, started_at
 from .repository import repository_id
@@ -63,6 +63,20 @@ def held(path: str, purpose: str) -> Iterator[int]:
         if not inside and _is_still(descriptor, beside):
             os.unlink(beside)
         os.close(descriptor)
+
+
+def check_user(path: str) -> None:
+    """Refuse to change data as another user than its owner, and as root in any case: a server could not use it then."""
+    user = os.geteuid()
+    owner = os.stat(path).st_uid if os.path.isdir(path) else None
+    if owner in (None, user) and user != 0:
+        return
+    named = "the owner of the cluster" if owner in (None, 0) else user_name(owner)
+    found = f"{path} is not there yet" if owner is None else f"{path} belongs to {user_name(owner)}"
+    raise Error(
+        f"{found}, and this runs as {user_name(user)}, expected {named}",
+        f"run it as {named}, with become_user; in the roles that is postgres_cluster_owner; nothing has been changed",
+    )
 
 
 def _lock_file(path: str, beside: str, purpose: str) -> int:

@@ -21,7 +21,7 @@ from .._errors import Error, ServerUnavailable, presentable
 from .._host.apply import StepTable, apply, check_known
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
-from .._host.ownership import held
+from .._host.ownership import check_user, held
 from .._host.places import check_repositories_apart
 from .._host.processes import create_privately, current_user, find_postmaster, real_path
 from .._host.repository import require
@@ -146,6 +146,7 @@ class Task:
 
         In check mode nothing is held, because nothing is written.
         """
+        check_user(self.data_directory)
         if self.check_mode:
             yield
             return

@@ -62,6 +62,16 @@ def test_what_another_run_may_be_about_to_put_in_place_is_discarded_by_force_onl
     check_reservation(directory, REQUEST, alive=False, force=True)
 
 
+def test_what_another_host_has_begun_is_not_taken_for_left_over() -> None:
+    """On storage that they share, its processes cannot be seen."""
+    elsewhere = replace(RECORD, complete=False, reservation=replace(EARLIER, host="db2"))
+    directory = replace(RUNNING, staged=elsewhere)
+    message = r"was begun by process 4711 on db2 .*, and is not complete; whether .* be seen from db1\nHINT: make sure"
+    with pytest.raises(Error, match=message):
+        check_reservation(directory, REQUEST, alive=False, force=False)
+    check_reservation(directory, REQUEST, alive=False, force=True)
+
+
 @pytest.mark.parametrize("record", [RECORD, replace(RECORD, complete=False)])
 def test_nothing_is_done_beside_the_run_that_has_begun_it(record: RestoreRecord) -> None:
     with pytest.raises(Busy, match=r"/data.restore is being staged by process 4711 on db1 \(2026-11-21T11"):

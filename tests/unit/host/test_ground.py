@@ -36,5 +36,6 @@ def test_a_link_on_the_way_is_not_followed(tmp_path: Path) -> None:
 
 def test_a_directory_that_anybody_may_change_is_no_place(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
-    with pytest.raises(Error, match=f"is in {tmp_path}, to which others write"):
+    expected = f"is in {tmp_path}, to which others write: its mode is 0777\nHINT: .* root: chmod o-w {tmp_path}; or say"
+    with pytest.raises(Error, match=expected):
         check_way(str(tmp_path / "main"))

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host import ownership
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import locked
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import held, is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import started_at
@@ -131,3 +132,31 @@ def test_a_process_of_the_same_number_is_not_the_same(host: str | None, started:
     parent = os.getppid()
     facts = (host or os.uname().nodename, parent, started or started_at(parent) or "")
     assert is_alive(Reservation("/data", "an-id", "/srv/pgark", "1f2e3d4c", *facts, "2026-11-21T12:00:00Z")) is alive
+
+
+@pytest.mark.parametrize(
+    ("user", "owner", "said"),
+    [
+        (26, 26, None),
+        (26, None, None),
+        (0, 26, r"data belongs to 26, and this runs as root, expected 26\nHINT: run it as 26, with become_user"),
+        (27, 26, r"data belongs to 26, and this runs as 27, expected 26"),
+        (0, 0, r"data belongs to root, and this runs as root, expected the owner of the cluster"),
+        (0, None, r"data is not there yet, and this runs as root, expected the owner of the cluster"),
+    ],
+)
+def test_nobody_but_its_owner_changes_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, owner: int | None, said: str | None
+) -> None:
+    data = tmp_path / "data"
+    status = os.stat(tmp_path)
+    if owner is not None:
+        data.mkdir()
+        monkeypatch.setattr(os, "stat", lambda *_, **__: os.stat_result((*status[:4], owner, *status[5:])))
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.setattr(ownership, "user_name", lambda uid: "root" if uid == 0 else str(uid))
+    if said is None:
+        return ownership.check_user(str(data))
+    with pytest.raises(Error, match=said):
+        ownership.check_user(str(data))
+    return None
