@@ -572,11 +572,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import (
     apply_switch,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
-from ansible_collections.pgark.postgres.plugins.module_utils._host.clone import own_configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     check_configuration_place,
     missing_configuration,
     observe_directory,
+    own_configuration,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.managers import signs_of_manager
 from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import described_manifest

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from .._core.data_directory import DataDirectory, Place
+from .._core.data_directory import Place
 from .cluster import places
 from .mounts import is_mount_point
 
@@ -43,10 +43,3 @@ def _can_hold(place: Place) -> bool:
     path = os.path.dirname(place.path) if place.inside is None else place.inside
     parent = path if os.path.lexists(path) else os.path.dirname(path)
     return os.path.isdir(parent) and os.access(parent, os.W_OK | os.X_OK)
-
-
-def own_configuration(config_directory: str | None, directory: DataDirectory) -> str | None:
-    """Give the main configuration file if it is to be outside the data directory."""
-    if config_directory is None or os.path.realpath(config_directory) == directory.real_path:
-        return None
-    return f"{config_directory}/postgresql.conf"

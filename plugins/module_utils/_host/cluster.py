@@ -311,3 +311,10 @@ def _text(path: str) -> str:
         return read_small(path, follow=True).decode(errors="replace")
     except (Error, OSError):
         return ""
+
+
+def own_configuration(config_directory: str | None, directory: DataDirectory) -> str | None:
+    """Give the main configuration file if it is to be outside the data directory."""
+    if config_directory is None or os.path.realpath(config_directory) == directory.real_path:
+        return None
+    return f"{config_directory}/postgresql.conf"

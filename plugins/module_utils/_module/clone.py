@@ -22,8 +22,8 @@ from .._core.plan_clone import (
     socket_settings,
 )
 from .._core.plan_repository import check_owner
-from .._host.clone import holding_data, own_configuration, tablespace_places, unusable
-from .._host.cluster import missing_configuration, observe_identity, read_record
+from .._host.clone import holding_data, tablespace_places, unusable
+from .._host.cluster import missing_configuration, observe_identity, own_configuration, read_record
 from .._host.configuration_check import check_step
 from .._host.identity import read_identifier
 from .._host.processes import real_path

@@ -19,8 +19,7 @@ from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
 from .._host.archiving import why_not_executable
 from .._host.catalog import read_catalog
-from .._host.clone import own_configuration
-from .._host.cluster import observe_directory
+from .._host.cluster import observe_directory, own_configuration
 from .._host.kept_data import kept_paths
 from .._host.managers import signs_of_manager
 from .._host.processes import real_path

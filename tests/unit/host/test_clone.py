@@ -12,7 +12,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place
 from ansible_collections.pgark.postgres.plugins.module_utils._core.own_places import NAMES_OF_PLACES
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import clone, configuration_check
+from ansible_collections.pgark.postgres.plugins.module_utils._host import clone, cluster, configuration_check
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.host.fakes import FakeRunner
 
@@ -57,10 +57,10 @@ def test_the_configuration_is_outside_only_where_it_is_another_directory(tmp_pat
     data.mkdir()
     (tmp_path / "link").symlink_to(data)
     directory = DataDirectory(str(data), str(data), "missing")
-    assert clone.own_configuration(None, directory) is None
-    assert clone.own_configuration(str(data), directory) is None
-    assert clone.own_configuration(str(tmp_path / "link"), directory) is None
-    assert clone.own_configuration("/etc/clone", directory) == "/etc/clone/postgresql.conf"
+    assert cluster.own_configuration(None, directory) is None
+    assert cluster.own_configuration(str(data), directory) is None
+    assert cluster.own_configuration(str(tmp_path / "link"), directory) is None
+    assert cluster.own_configuration("/etc/clone", directory) == "/etc/clone/postgresql.conf"
 
 
 @pytest.fixture(autouse=True)
