@@ -16,7 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import distribution
 from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import locate
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
-from tests.unit.core.examples import backup
+from tests.unit.examples import backup
 from tests.unit.host.test_repository import lay_out, put
 
 

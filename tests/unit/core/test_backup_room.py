@@ -14,7 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import MB, backup
+from tests.unit.examples import MB, backup
 
 KNOWN = [
     backup("plain", 0, 3, compression="none", size=100 * MB, stored_size=110 * MB),

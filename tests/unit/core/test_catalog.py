@@ -20,7 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files im
 from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from tests.unit.core.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
+from tests.unit.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", fullmatch=True)
 identifiers = st.integers(1, (1 << 64) - 1).map(str)

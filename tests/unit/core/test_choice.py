@@ -18,10 +18,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Parameters
-from tests.unit.core.examples import SIZE, backup, catalog, fork, minutes
-from tests.unit.core.replay import Record, begin, choose, commit, lsn, steady, wal_of
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, walk, without
 from tests.unit.core.test_windows import BACKUPS, NOW, THURSDAY
+from tests.unit.examples import SIZE, backup, catalog, fork, minutes
+from tests.unit.replay import Record, begin, choose, commit, lsn, steady, wal_of
 
 LATEST, IMMEDIATE = Target(), Target("immediate")
 

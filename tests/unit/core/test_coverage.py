@@ -8,8 +8,8 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
-from tests.unit.core.examples import SIZE, catalog
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
+from tests.unit.examples import SIZE, catalog
 
 LAST = max(number for _timeline, number in WHOLE)
 

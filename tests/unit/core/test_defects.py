@@ -10,10 +10,10 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import defects, problems
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from tests.unit.core.examples import SIZE, backup, catalog, fork
-from tests.unit.core.replay import commit, wal_of, windows
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
 from tests.unit.core.test_windows import BACKUPS
+from tests.unit.examples import SIZE, backup, catalog, fork
+from tests.unit.replay import commit, wal_of, windows
 
 NEW_BACKUP = "what was archived after that can be restored once there is a new backup: run base_backup.yml"
 

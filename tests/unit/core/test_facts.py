@@ -20,7 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import CheckLabel
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import BACKUP, IDENTITY
+from tests.unit.examples import BACKUP, IDENTITY
 
 MANIFEST = Manifest(
     {

@@ -12,7 +12,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.file_entry im
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed, compare
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from tests.unit.core.examples import MB
+from tests.unit.examples import MB
 
 FILE = {"Path": "base/1/1259", "Size": 8192, "Checksum-Algorithm": "SHA256", "Checksum": "aa" * 32}
 ENCODED = {"Encoded-Path": "62ff2f61", "Size": 3, "Checksum-Algorithm": "SHA256", "Checksum": "bb" * 32}

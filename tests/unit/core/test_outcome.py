@@ -14,7 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import minutes
+from tests.unit.examples import minutes
 
 AT = Lsn.parse("0/5001238")
 EARLIER, LATER = Lsn(AT.value - 64), Lsn(AT.value + 64)

@@ -25,7 +25,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
     satisfying,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
-from tests.unit.core.examples import backup, catalog, minutes
+from tests.unit.examples import backup, catalog, minutes
 
 LAYOUT = Layout("/srv/pgark", "main")
 NOW = minutes(75)

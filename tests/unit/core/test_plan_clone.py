@@ -39,8 +39,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
-from tests.unit.core import examples
-from tests.unit.core.examples import IDENTITY
+from tests.unit import examples
+from tests.unit.examples import IDENTITY
 
 PATH = "/srv/clone"
 OURS = IDENTITY.system_identifier

@@ -21,7 +21,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_reposito
     plan_repository,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import IDENTITY
+from tests.unit.examples import IDENTITY
 
 LAYOUT = Layout("/srv/pgark", "main")
 MARKER = {"format": 1, "id": "an-id"}

@@ -63,7 +63,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.space import 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import BACKUP, IDENTITY, minutes
+from tests.unit.examples import BACKUP, IDENTITY, minutes
 
 LAYOUT = Layout("/srv/pgark", "main")
 STAMP = "20261121T120000Z"

@@ -45,7 +45,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import NOON, minutes
+from tests.unit.examples import NOON, minutes
 
 DATA = "/var/lib/pg data/17"
 STAMP = "20261121T120000Z"

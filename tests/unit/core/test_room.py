@@ -14,7 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.room import A
 from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.examples import BACKUP, MB, SIZE
+from tests.unit.examples import BACKUP, MB, SIZE
 
 PARTS = Parts(Amount(10 * MB, 20 * MB), Amount(16 * MB, 16 * MB), {"1": Amount(5 * MB, 6 * MB)})
 BACKED_UP = replace(BACKUP, tablespaces={"1": "/ts/a", "2": "/ts/empty"})

@@ -13,10 +13,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.search import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Checkpoint
-from tests.unit.core.examples import backup, catalog, fork
-from tests.unit.core.replay import LENGTH, FakeWal, choose, commit, lsn, point, steady, wal_of, windows
 from tests.unit.core.test_stretches import FORKED, HISTORY, WHOLE, without
 from tests.unit.core.test_windows import BACKUPS, NOW
+from tests.unit.examples import backup, catalog, fork
+from tests.unit.replay import LENGTH, FakeWal, choose, commit, lsn, point, steady, wal_of, windows
 
 SHORT = tuple(replace(each, start_lsn=Lsn(each.stop_lsn.value - 0x1000)) for each in BACKUPS)
 SUBJECT = catalog(SHORT, WHOLE)

@@ -16,7 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches imp
     stretches,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
-from tests.unit.core.examples import SIZE, backup, catalog, fork
+from tests.unit.examples import SIZE, backup, catalog, fork
 
 # Three backups on timeline 1, which end in the segments 3, 6 and 9 of twelve.
 WHOLE = {(1, number): 10 * number for number in range(1, 13)}

@@ -21,7 +21,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time, parse_age, parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from tests.unit.core.examples import MOMENTS
+from tests.unit.examples import MOMENTS
 
 HALF_PAST_TWO = datetime(2026, 9, 15, 14, 30, tzinfo=UTC)
 

@@ -14,7 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import (
     classify,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from tests.unit.core.examples import MB
+from tests.unit.examples import MB
 
 SIZES = [2**power * MB for power in range(11)]
 SEGMENT = "000000010000000000000003"

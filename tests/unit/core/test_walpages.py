@@ -16,7 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.walpages impo
     problem_of_head,
     problem_of_pages,
 )
-from tests.unit.core.examples import IDENTITY, MB, SIZE, fork
+from tests.unit.examples import IDENTITY, MB, SIZE, fork
 
 PATH = TimelinePath.parse(2, fork(1, 7.5))
 SEVENTH = Place(IDENTITY, PATH, 7)

@@ -27,7 +27,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords im
     widened,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walsummary import Summary, summaries
-from tests.unit.core.examples import SIZE
+from tests.unit.examples import SIZE
 
 HEAD = "rmgr: {:11} len (rec/tot): {:6}/{:6}, tx: {:10}, lsn: {}, prev 0/016DC908, desc: {}\n"
 TIME = "2026-11-21 09:12:19.887702"

@@ -11,9 +11,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.decision impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Parameters
 from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import nearest
-from tests.unit.core.examples import SIZE, backup, catalog, fork, minutes
-from tests.unit.core.replay import commit, labels, lsn, steady, wal_of, windows
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, without
+from tests.unit.examples import SIZE, backup, catalog, fork, minutes
+from tests.unit.replay import commit, labels, lsn, steady, wal_of, windows
 
 BACKUPS = (MONDAY, TUESDAY, WEDNESDAY)
 THURSDAY = backup("thursday", 190, 9, timeline=2)

@@ -20,9 +20,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Comm
 from ansible_collections.pgark.postgres.plugins.module_utils._host import backup
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import compress_cmd
-from tests.unit.core.examples import NOON, SIZE
-from tests.unit.host.fakes import FakeRunner, Killed, changes_of, killed_at
-from tests.unit.host.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, WAL, SyntheticBackup
+from tests.unit.examples import NOON, SIZE
+from tests.unit.fakes import FakeRunner, Killed, changes_of, killed_at
+from tests.unit.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, WAL, SyntheticBackup
 
 RUNNER = CommandRunner()
 ORIGIN = Origin("/data", "/data", 5432)

@@ -19,8 +19,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import claim
 from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import LOCK_FILE, claimed, look, settle
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import move_out
 from tests.support.waiting import wait_until
-from tests.unit.host.fakes import Killed, changes_of, killed_at
-from tests.unit.host.synthetic import contents, fill
+from tests.unit.fakes import Killed, changes_of, killed_at
+from tests.unit.synthetic import contents, fill
 
 CONTROL = "global/pg_control"
 STALE = "4711\n/data\n1700000000\n5432\n/run\n*\n  5432001   4294967295\nready   \n"

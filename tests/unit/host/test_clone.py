@@ -14,7 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.own_places im
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import clone, cluster, configuration_check
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.host.fakes import FakeRunner
+from tests.unit.fakes import FakeRunner
 
 
 def test_a_path_that_is_named_is_gone_into(tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Comm
 from ansible_collections.pgark.postgres.plugins.module_utils._host import cluster
 from ansible_collections.pgark.postgres.plugins.module_utils._host import mounts as host_mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.host.fakes import FakeRunner
-from tests.unit.host.synthetic import fill
+from tests.unit.fakes import FakeRunner
+from tests.unit.synthetic import fill
 
 IDENTIFIER = "7301234567890123456"
 CONTROL_DATA = f"Database system identifier:  {IDENTIFIER}\nBytes per WAL segment:  1048576\n"

@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import find_cluster, selinux_types
-from tests.unit.host.synthetic import fill
+from tests.unit.synthetic import fill
 
 CONFIGURATION = "etc/postgresql/17/main/postgresql.conf"
 DATA = "var/lib/postgresql/17/main"

@@ -20,8 +20,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_switch import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
-from tests.unit.host.fakes import FakeRunner, Killed, changes_of, killed_at
-from tests.unit.host.synthetic import contents, fill, name_of, segment
+from tests.unit.fakes import FakeRunner, Killed, changes_of, killed_at
+from tests.unit.synthetic import contents, fill, name_of, segment
 
 WAITING = f"pg_wal/{name_of(9)}"
 OLD = {

@@ -21,7 +21,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import files
-from tests.unit.host.fakes import Killed, changes_of, killed_at
+from tests.unit.fakes import Killed, changes_of, killed_at
 
 
 def mode(path: Path) -> int:

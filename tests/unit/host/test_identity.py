@@ -16,7 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import identity
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.core.test_control_file import IDENTIFIER, control
-from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, killed_at
+from tests.unit.fakes import OK, FakeRunner, Killed, changes_of, killed_at
 
 SIZE = 1 << 20
 SEGMENT = "000000020000000000000007"

@@ -17,8 +17,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, marks, removal
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import write_record
-from tests.unit.host.fakes import Killed, changes_of, full, killed_at
-from tests.unit.host.synthetic import contents, fill, name_of
+from tests.unit.fakes import Killed, changes_of, full, killed_at
+from tests.unit.synthetic import contents, fill, name_of
 
 CLUSTER = {"PG_VERSION": "17\n", "global/pg_control": "x", "base/1/1259": "x"}
 SPACE = {"PG_17_202406281/5/1": "x", "PG_16_202307071/5/1": "another version's", "notes": "somebody's"}

@@ -18,7 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files im
 from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back import Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_files
-from tests.unit.host.synthetic import fill
+from tests.unit.synthetic import fill
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Se
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed
 from ansible_collections.pgark.postgres.plugins.module_utils._host.left_segments import place
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.core.examples import IDENTITY
-from tests.unit.host.fakes import OK, Act, FakeRunner
+from tests.unit.examples import IDENTITY
+from tests.unit.fakes import OK, Act, FakeRunner
 
 SIZE, PAGE = 1 << 20, 8192
 LEFT = 3 * PAGE + 4000

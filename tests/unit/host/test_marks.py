@@ -14,8 +14,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.markers impor
 from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import marks
-from tests.unit.host.fakes import Killed, changes_of, killed_at
-from tests.unit.host.synthetic import contents, fill
+from tests.unit.fakes import Killed, changes_of, killed_at
+from tests.unit.synthetic import contents, fill
 
 FACTS = {"run": "1f2e3d4c", "data_directory": "/data"}
 DATA = {"PG_17_1/5/1259": "x", "PG_17_1/5/1259_fsm": "x", "PG_17_1/6/1": "x"}

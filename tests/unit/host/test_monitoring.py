@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
-from tests.unit.host.fakes import OK, FakeRunner
+from tests.unit.fakes import OK, FakeRunner
 
 PLACES = ["--repository", "/srv/a b", "--repository", "/srv/c", "--cluster", "main"]
 CHECK = ["/opt/pgark-wal", "check", *PLACES, "--compression", "zstd", "/data"]

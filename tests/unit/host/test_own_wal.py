@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._host.own_wal import own_histories, own_segments
-from tests.unit.core.examples import IDENTITY, fork
+from tests.unit.examples import IDENTITY, fork
 
 SIZE = 4096
 TINY = replace(IDENTITY, wal_segment_size=SIZE)

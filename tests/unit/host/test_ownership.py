@@ -18,7 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import owners
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import locked
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import held, is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import started_at
-from tests.unit.host.synthetic import fill
+from tests.unit.synthetic import fill
 
 
 @pytest.mark.parametrize("there", [True, False])

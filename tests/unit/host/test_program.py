@@ -23,7 +23,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program, observe_program
 from tests.gates.layers import COLLECTION
 from tests.gates.setup import ROOT
-from tests.unit.host.fakes import Killed, killed_at
+from tests.unit.fakes import Killed, killed_at
 from tests.unit.wal_program.harness import PROGRAM
 
 INSTALL = f"""

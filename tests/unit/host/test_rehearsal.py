@@ -18,7 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import fittin
 from ansible_collections.pgark.postgres.plugins.module_utils._host.kept_files import copy_files, gather
 from ansible_collections.pgark.postgres.plugins.module_utils._host.rehearsal import laid_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
-from tests.unit.host.synthetic import fill
+from tests.unit.synthetic import fill
 
 MAIN = """include 'conf.d/more.conf'
 include_dir '{etc}/linked'

@@ -15,7 +15,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed impo
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._host.marks import read_mark
-from tests.unit.host.fakes import Killed, full, killed_at
+from tests.unit.fakes import Killed, full, killed_at
 
 MARK = {"run": "1f2e3d4c", "cluster": "main", "data_directory": "/pgdata"}
 

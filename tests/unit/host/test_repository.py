@@ -24,8 +24,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
-from tests.unit.core.examples import IDENTITY, NOON, backup
-from tests.unit.host.fakes import Killed, killed_at
+from tests.unit.examples import IDENTITY, NOON, backup
+from tests.unit.fakes import Killed, killed_at
 
 SEGMENT = "0000000100000000000000"
 

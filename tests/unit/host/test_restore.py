@@ -26,9 +26,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests imp
     trusted_manifest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.core.examples import BACKUP
-from tests.unit.host.fakes import OK, FakeRunner, Killed, changes_of, full, killed_at
-from tests.unit.host.synthetic import FILES, SyntheticBackup, contents, fill
+from tests.unit.examples import BACKUP
+from tests.unit.fakes import OK, FakeRunner, Killed, changes_of, full, killed_at
+from tests.unit.synthetic import FILES, SyntheticBackup, contents, fill
 
 RUN = Reservation("/data", "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
 RECORDED = RestoreRecord(Target().as_dict(), "monday", "main", "73", "/data.before-x", reservation=RUN)

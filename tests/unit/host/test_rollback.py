@@ -29,8 +29,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS
-from tests.unit.host.fakes import Killed, changes_of, killed_at
-from tests.unit.host.synthetic import contents, fill
+from tests.unit.fakes import Killed, changes_of, killed_at
+from tests.unit.synthetic import contents, fill
 
 STAMP = "20261121T120000Z"
 OLD = {"PG_VERSION": "17\n", CONTROL: "old", "base/1/1259": "old", "pg_wal/1": "old", "only_old": "old"}

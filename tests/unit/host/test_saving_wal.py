@@ -17,8 +17,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import compared, wal_saver
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._host.wal_saver import WalSaver
-from tests.unit.host.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
-from tests.unit.host.synthetic import TINY, name_of, segment
+from tests.unit.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
+from tests.unit.synthetic import TINY, name_of, segment
 
 
 class OldWal:

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import tools
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.host.fakes import FakeRunner
+from tests.unit.fakes import FakeRunner
 
 BIN = "/opt/pg 17/bin"
 CONNECTION = tools.Connection("/run/with space", 5433, "pg user", "s3cret", "postgres")

@@ -29,8 +29,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import restor
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
-from tests.unit.host.fakes import Killed, changes_of, killed_at
-from tests.unit.host.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, SyntheticBackup, add, contents, fill
+from tests.unit.fakes import Killed, changes_of, killed_at
+from tests.unit.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, SyntheticBackup, add, contents, fill
 
 RUN = Reservation("/data", "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
 RECORDED = RestoreRecord(Target().as_dict(), "monday", "main", "73", "/data.before-x", reservation=RUN)

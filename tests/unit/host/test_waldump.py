@@ -25,8 +25,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.segments impo
 from ansible_collections.pgark.postgres.plugins.module_utils._host.walcache import WalCache, cache_file
 from ansible_collections.pgark.postgres.plugins.module_utils._host.waldump import WalReader
 from ansible_collections.pgark.postgres.plugins.module_utils._program.pgark_wal import Archive
-from tests.unit.core.examples import IDENTITY, SIZE, catalog, fork
 from tests.unit.core.test_walrecords import line
+from tests.unit.examples import IDENTITY, SIZE, catalog, fork
 from tests.unit.wal_program.harness import Repository, sha256_line
 
 DAMAGED = "damaged"

@@ -26,7 +26,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords im
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walsummary import Summary
 from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Window
-from tests.unit.core.examples import SIZE, minutes
+from tests.unit.examples import SIZE, minutes
 
 Record = Ended | Point | Checkpoint | Begun | Parameters | Tablespace
 LENGTH = 0x30
