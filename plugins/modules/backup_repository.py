@@ -132,7 +132,6 @@ steps:
 import uuid
 from dataclasses import asdict
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout, parse_mode
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
@@ -147,6 +146,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.places import
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 STEPS = {**apply_files.STEPS, **apply_repository.STEPS}
 

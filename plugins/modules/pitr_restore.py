@@ -529,7 +529,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     check_exchangeable,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
-from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.managers import Signs, check_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
@@ -613,6 +612,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 STEPS = {**apply_files.STEPS, **apply_program.STEPS, **apply_staging.STEPS, **apply_switch.STEPS}
 

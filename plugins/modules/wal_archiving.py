@@ -301,7 +301,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover impo
     others_archiving,
     refuse_replacing,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_files, apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
@@ -329,6 +328,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 
 _BEFORE_THE_RESTART = "install what the library belongs to, or take it out of the setting, before the next restart"
 STEPS = {**apply_files.STEPS, **apply_program.STEPS, **apply_archiving.STEPS}

@@ -18,9 +18,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog impor
     SegmentFile,
     wal_ranges,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 
 MB = 1024 * 1024
 SIZE = 16 * MB

@@ -14,8 +14,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.decision impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import problems
 from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import (
+from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
+from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Window
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import (
     Begun,
     Checkpoint,
     Ended,
@@ -23,9 +25,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords im
     Point,
     Tablespace,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walsummary import Summary
-from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Window
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.summary import Summary
 from tests.unit.examples import SIZE, minutes
 
 Record = Ended | Point | Checkpoint | Begun | Parameters | Tablespace

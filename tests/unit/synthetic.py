@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import read_manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst", "lz4": ".lz4"}
 SEGMENT = "000000010000000000000002"

@@ -25,7 +25,7 @@ ALLOWED = [
         "import json, re\nfrom datetime import datetime, timezone\ndatetime.fromisoformat('').astimezone(timezone.utc)",
     ),
     (CORE, "def plan(now): return now"),
-    (HOST, "import os, time\nfrom .runner import CommandRunner\nfrom .._core.wal import Lsn\nos.fsync(3)"),
+    (HOST, "import os, time\nfrom .runner import CommandRunner\nfrom .._wal.names import Lsn\nos.fsync(3)"),
     (HOST, "import psycopg"),
     (HOST, "def f():\n    from .._program import pgark_wal"),
     (HOST, "open('x')"),
@@ -35,7 +35,7 @@ ALLOWED = [
         "from ansible.module_utils.basic import AnsibleModule\nfrom .._host import files\nfrom .._core import wal",
     ),
     (MODULES, f"from {COLLECTION}.{UTILS.replace('/', '.')}._module.spec import Spec"),
-    (FILTER, "import jmespath\nfrom ..module_utils._core.wal import Lsn"),
+    (FILTER, "import jmespath\nfrom ..module_utils._wal.names import Lsn"),
     (PROGRAM, "import subprocess, os"),
 ]
 
@@ -49,11 +49,11 @@ FORBIDDEN = [
     (HOST, "from .._module.spec import Spec", "_host must not import plugins.module_utils._module.spec.Spec"),
     (MODULE, "from ...modules.backup_info import main", "_module must not import plugins.modules.backup_info.main"),
     (MODULES, "from .backup_info import main", "modules must not import plugins.modules.backup_info.main"),
-    (ERRORS, "from ._core.wal import Lsn", "_errors must not import plugins.module_utils._core.wal.Lsn"),
+    (ERRORS, "from ._wal.names import Lsn", "_errors must not import plugins.module_utils._wal.names.Lsn"),
     (CORE, "from .._program import pgark_wal", "_core must not import plugins.module_utils._program.pgark_wal"),
     (MODULES, f"from {COLLECTION}.{UTILS.replace('/', '.')}._program.pgark_wal import main", "must not import"),
     (FILTER, "from ..module_utils._host.files import read", "filter must not import plugins.module_utils._host"),
-    (PROGRAM, f"from {COLLECTION}.plugins.module_utils._core.wal import Lsn", "_program must not import"),
+    (PROGRAM, f"from {COLLECTION}.plugins.module_utils._wal.names import Lsn", "_program must not import"),
     (MODULE, "from ansible_collections.community.postgresql.plugins import x", "another collection"),
     # the wrong packages
     (CORE, "import ansible", "_core must not import ansible"),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue, presentable, printable, shown
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 
 
 def test_a_value_is_shown_as_far_as_that_is_of_use() -> None:

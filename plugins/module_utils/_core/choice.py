@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from .._errors import InvalidValue
+from .._wal.names import Lsn, TimelinePath
 from .catalog import Backup, Catalog
 from .defects import Defect
 from .refusals import (
@@ -27,7 +28,6 @@ from .route import Behind, Route, is_later
 from .stretches import on_path
 from .target import Target
 from .times import format_time
-from .wal import Lsn, TimelinePath
 from .windows import Window
 
 

@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from .._errors import InvalidValue, shown
+from .._wal.identity import Identity
+from .._wal.names import SEGMENT_SIZES
 from . import documents
-from .identity import Identity
 from .layout import FORMAT
-from .wal import SEGMENT_SIZES
 
 _NAME = "cluster.json"
 IDENTIFIER = documents.matching(r"[1-9]\d{0,19}", "a system identifier in quotes")

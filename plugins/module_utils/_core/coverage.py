@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from .._wal.names import SegmentName
 from .catalog import Catalog
 from .stretches import followings, on_path, stretches
-from .wal import SegmentName
 
 _ONLY_THEN = "what is archived from now on can be restored once there is a new backup: run base_backup.yml"
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
+from .._wal.names import Lsn, TimelinePath
+from .._wal.records import Begun, Ended, moment_of
 from .catalog import Backup, Catalog
 from .choice import (
     Choice,
@@ -28,8 +30,6 @@ from .route import Behind, Route, behind, follow
 from .search import Search
 from .stretches import Break, Following, Stretch, followings, on_path, stretches
 from .target import Target
-from .wal import Lsn, TimelinePath
-from .walrecords import Begun, Ended, moment_of
 from .walsource import WalSource
 from .windows import Part, Tail, Window, distinct, windows_of
 

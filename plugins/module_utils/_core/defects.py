@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .._wal.names import SegmentName, TimelinePath
 from .catalog import Backup, Catalog
 from .stretches import on_path, stretches
-from .wal import SegmentName, TimelinePath
 from .windows import Window
 
 _OWN_WAL = "pg_wal.tar"

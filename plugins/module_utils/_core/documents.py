@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from .._errors import InvalidValue, shown
+from .._wal.names import Lsn
 from .times import parse_time
-from .wal import Lsn
 
 Reader = Callable[[Any], Any]
 Read = TypeVar("Read")

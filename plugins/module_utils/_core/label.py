@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .._errors import shown
+from .._wal.names import Lsn, SegmentName
 from .facts import refuse_different, unfit
 from .restore_steps import CheckLabel
-from .wal import Lsn, SegmentName
 
 _POSITION = "[0-9A-F]{1,8}/[0-9A-F]{1,8}"
 # What PostgreSQL 13 to 18 write, build_backup_content() in src/backend/access/transam/xlogbackup.c.

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .wal import Lsn, SegmentName, TimelinePath
+from .._wal.names import Lsn, SegmentName, TimelinePath
 
 
 @dataclass(frozen=True)

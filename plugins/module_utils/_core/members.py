@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .._errors import Error, InvalidValue
+from .._wal.names import classify
 from .manifest import Manifest
 from .markers import CONTROL, HELD_CONTROL, RECORD
 from .tarheader import BLOCK, Member
-from .wal import classify
 
 BASE, WAL = "base", "pg_wal"
 _MORE = 4 << 30  # directories, and WAL that came after the backup's end

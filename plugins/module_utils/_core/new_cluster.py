@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .wal import Lsn
+from .._wal.names import Lsn
 
 # The first segment of every cluster, whatever its size (BootStrapXLOG() in src/backend/access/transam/xlog.c).
 FIRST_SEGMENT = "000000010000000000000001"

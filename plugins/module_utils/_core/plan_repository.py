@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import Error
+from .._wal.identity import Identity
 from .cluster_document import as_document
-from .identity import Identity
 from .layout import FORMAT, Layout, check_name
 from .plan import MakeDirectory, Plan, SetAccess, Step, WriteDocument
 

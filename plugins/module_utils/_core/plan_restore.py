@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .._errors import Error
+from .._wal.identity import Identity
+from .._wal.names import Lsn
 from .catalog import Backup
 from .choice import Choice
 from .configuration_steps import PlaceLinks, RestoreConfiguration
@@ -30,7 +32,6 @@ from .data_directory import (
 )
 from .dependents import Dependents
 from .dependents_text import lasting
-from .identity import Identity
 from .kept_data import NoteKept, made_by
 from .kept_files import AUTOMATIC, KeptFile
 from .layout import Layout
@@ -60,7 +61,6 @@ from .restore_steps import (
 )
 from .room import Parts, check_room
 from .times import format_time
-from .wal import Lsn
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from .wal import Lsn
+from .._wal.names import Lsn
 
 # A rate is that of the last looks: what a restore does changes, from large files to small ones for example.
 _RATE_SECONDS = 60.0

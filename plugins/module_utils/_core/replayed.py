@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._errors import Error
-from .wal import Lsn
-from .walrecords import Tablespace
+from .._wal.names import Lsn
+from .._wal.records import Tablespace
 
 
 @dataclass(frozen=True)

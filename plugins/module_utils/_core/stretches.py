@@ -9,8 +9,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._wal.names import Branch, Lsn, SegmentName, TimelinePath
 from .catalog import Backup, Catalog
-from .wal import Branch, Lsn, SegmentName, TimelinePath
 
 
 @dataclass(frozen=True)

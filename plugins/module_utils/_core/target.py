@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .._errors import InvalidValue
+from .._wal.names import Lsn
 from .times import EXAMPLE, format_time, parse_time
-from .wal import Lsn
 
 _FORMS = (
     f"target_time ({EXAMPLE}), target_xid (7310), target_name (the name of a restore point), target_lsn (0/3000028), "

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from .._wal.names import Lsn
+from .._wal.records import Record
+from .._wal.summary import Summary
 from .stretches import Stretch
-from .wal import Lsn
-from .walrecords import Record
-from .walsummary import Summary
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from .._core.backup_room import check_still_fits
-from .._core.identity import Identity
 from .._core.kept_files import Kept
 from .._core.layout import Layout
 from .._core.plan_backup import (
@@ -22,6 +21,7 @@ from .._core.plan_backup import (
     VerifyBackup,
 )
 from .._errors import Error
+from .._wal.identity import Identity
 from . import archiving, backup, files, kept_files
 from .apply import StepTable
 from .runner import CommandRunner

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from .._core.commands import archiving_program, parse_push
 from .._core.forks import FORK_HINT, Forked, forked
 from .._core.layout import Layout
-from .._core.wal import SegmentName
 from .._errors import CommandFailed, Error
+from .._wal.names import SegmentName
 from .cluster import is_standby
 from .digests import sha256_of
 from .forks import digest_of, waiting_fork

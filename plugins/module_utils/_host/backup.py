@@ -17,8 +17,8 @@ from .._core.kept_files import Kept
 from .._core.layout import SUFFIXES
 from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
-from .._core.wal import SegmentName
 from .._errors import Error, InvalidValue
+from .._wal.names import SegmentName
 from .digests import hashed
 from .files import directories_in, remove_tree, rename, sync_tree, write_json
 from .manifests import read_manifest

@@ -10,11 +10,11 @@ import re
 from dataclasses import dataclass, field
 
 from .._core.catalog import Backup, Catalog, SegmentFile, wal_ranges
-from .._core.identity import Identity
 from .._core.layout import MOST_PACKED, SUFFIXES, Layout
 from .._core.plan_repository import Entry
-from .._core.wal import SegmentName, TimelinePath, classify
 from .._errors import Error, printable
+from .._wal.identity import Identity
+from .._wal.names import SegmentName, TimelinePath, classify
 from .delivery import require_archive
 from .files import read_history, read_json, reason
 from .repository import check_kind, entry_of, require, segment_file, state_of

@@ -20,8 +20,8 @@ from typing import Any
 from .._core.documents import parse_document
 from .._core.processes import lock_holders
 from .._core.space import FreeSpace
-from .._core.wal import TimelinePath
 from .._errors import Busy, Error
+from .._wal.names import TimelinePath
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SMALL = 1 << 20  # all documents that we write are smaller, and all history files

@@ -15,8 +15,8 @@ from .._core.catalog import Catalog
 from .._core.defects import Defect
 from .._core.forks import CHUNK, fork_text, relation
 from .._core.layout import SUFFIXES, Layout
-from .._core.wal import SegmentName, classify
 from .._errors import Error
+from .._wal.names import SegmentName, classify
 from .delivery import content_of, has_checksum
 from .digests import sha256_of
 from .files import open_regular

@@ -12,8 +12,8 @@ from .._core.commands import ABSENT
 from .._core.layout import Layout
 from .._core.left_segments import LeftSegment
 from .._core.restore_steps import PlaceLeftSegments
-from .._core.walpages import LONG_HEADER
 from .._errors import CommandFailed
+from .._wal.pages import LONG_HEADER
 from .files import naming, open_regular, private_mode, remove_tree, rename, write_file
 from .own_wal import own_segments
 from .runner import CommandRunner, said

@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from .._core.catalog import SegmentFile
 from .._core.decision import Writing
-from .._core.identity import Identity
-from .._core.wal import Lsn, SegmentName, TimelinePath, classify
 from .._errors import Error
+from .._wal.identity import Identity
+from .._wal.names import Lsn, SegmentName, TimelinePath, classify
 from .files import open_regular, read_history
 from .repository import segment_file
 from .server import Server

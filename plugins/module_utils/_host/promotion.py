@@ -16,8 +16,8 @@ from .._core.outcome import Outcome, check_outcome
 from .._core.recovery_settings import RECOVERY_SETTINGS, automatic_value, changed_configuration, has_settings
 from .._core.server_options import check_command_line, parse_options
 from .._core.settings import COMMAND_LINE
-from .._core.wal import TimelinePath
 from .._errors import Error
+from .._wal.names import TimelinePath
 from .cluster import own_record, started_with, write_record
 from .files import read_history, read_small, rename, write_file
 from .processes import find_postmaster

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from .._core.kept_data import Directory, Item
-from .._core.wal import classify
 from .._errors import Error
+from .._wal.names import classify
 from .claim import look
 from .cluster import own_staging
 from .files import remove_tree

@@ -11,8 +11,8 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from .._core.catalog import SegmentFile
-from .._core.walpages import HEADER, LONG_HEADER, PAGE, Place, problem_of_head, problem_of_pages
 from .._errors import Error
+from .._wal.pages import HEADER, LONG_HEADER, PAGE, Place, problem_of_head, problem_of_pages
 from .delivery import deliver
 from .files import open_regular
 

@@ -16,8 +16,8 @@ from typing import Any
 from .._core.configuration import Configuration
 from .._core.kept_files import Origin
 from .._core.settings import ConfigurationLine, Setting
-from .._core.wal import Lsn, SegmentName
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .._wal.names import Lsn, SegmentName
 from .connecting import located, opened
 from .driver import psycopg_driver
 from .files import read_small

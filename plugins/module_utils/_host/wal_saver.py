@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from .._core.forks import Forked, forked
 from .._core.layout import Layout
 from .._core.progress import size_text
-from .._core.wal import SegmentName, classify
-from .._core.walpages import LONG_HEADER
 from .._errors import CommandFailed, Error
+from .._wal.names import SegmentName, classify
+from .._wal.pages import LONG_HEADER
 from .compared import Compared
 from .files import open_regular, remove_tree, room_of, sync
 from .forks import goes_on

@@ -13,8 +13,8 @@ import hashlib
 import os
 from contextlib import suppress
 
-from .._core.walsummary import Summary
 from .._errors import Error
+from .._wal.summary import Summary
 from .caches import cache_directory
 from .files import read_json, write_json
 

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field, replace
 
 from .._core.catalog import Catalog, SegmentFile
 from .._core.stretches import Stretch
-from .._core.wal import Lsn, SegmentName
-from .._core.walpages import Place
-from .._core.walrecords import Record, parse_position, parse_records
 from .._core.walsource import Seen
-from .._core.walsummary import Summary, summaries
 from .._errors import CommandFailed, Error
+from .._wal.names import Lsn, SegmentName
+from .._wal.observe_users_text import lines_of_records
+from .._wal.pages import Place
+from .._wal.records import Record, parse_position, parse_records
+from .._wal.summary import Summary, summaries
 from .runner import CommandRunner, Result, said
 from .segments import bring, is_empty_from
 from .tools import pg_waldump_cmd
-from .users_text import lines_of_records
 from .walcache import WalCache
 
 _BATCH_BYTES = 256 * 1024 * 1024

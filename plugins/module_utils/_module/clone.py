@@ -10,7 +10,6 @@ from dataclasses import replace
 from .._core.catalog import Backup
 from .._core.configuration_steps import CheckConfiguration
 from .._core.data_directory import DataDirectory
-from .._core.identity import Identity
 from .._core.plan_clone import (
     check_configuration,
     check_detached,
@@ -28,6 +27,7 @@ from .._host.configuration_check import check_step
 from .._host.identity import read_identifier
 from .._host.processes import real_path
 from .._host.repository import known_major, require
+from .._wal.identity import Identity
 from .task import Task
 
 

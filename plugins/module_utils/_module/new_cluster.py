@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .._core.data_directory import DataDirectory
-from .._core.identity import Identity
 from .._core.new_cluster import signs_of_use
 from .._host.cluster import major_version
 from .._host.new_cluster import look
+from .._wal.identity import Identity
 from .task import Task
 
 

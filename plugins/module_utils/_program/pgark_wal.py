@@ -1908,7 +1908,7 @@ def parse_history(name: str, content: bytes) -> list[tuple[int, int]]:
     r"""Return the ancestors with their ends, read as by readTimeLineHistory() in src/backend/access/transam/timeline.c.
 
     Each ends where the first of those after it does: a restore along a timeline that stops before that began leaves an
-    older one, and names both. The modules read histories by the same rules: TimelinePath in _core/wal.py.
+    older one, and names both. The modules read histories by the same rules: TimelinePath in _wal/names.py.
 
     >>> parse_history("00000003.history", b"1 0/3000028 a reason")
     [(1, 50331688)]

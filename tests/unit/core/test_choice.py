@@ -16,8 +16,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_time
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Parameters
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Parameters
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, walk, without
 from tests.unit.core.test_windows import BACKUPS, NOW, THURSDAY
 from tests.unit.examples import SIZE, backup, catalog, fork, minutes

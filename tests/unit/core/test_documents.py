@@ -27,9 +27,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.documents imp
     record_of,
     sequence,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.label import 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import CheckLabel
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.examples import BACKUP, IDENTITY
 
 MANIFEST = Manifest(

@@ -6,7 +6,7 @@
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import left_segments
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
 
 SIZE = 1 << 20
 ONE = "1\t0/A05000\tx\n"

@@ -10,8 +10,8 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.file_entry import FileEntry
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed, compare
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.examples import MB
 
 FILE = {"Path": "base/1/1259", "Size": 8192, "Checksum-Algorithm": "SHA256", "Checksum": "aa" * 32}

@@ -13,7 +13,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.new_cluster i
     first_write,
     signs_of_use,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 
 
 def record(manager: str, kind: str, lsn: str, transaction: int = 0, relation: str = "", more: str = "") -> str:

@@ -12,8 +12,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
 from ansible_collections.pgark.postgres.plugins.module_utils._core.outcome import Outcome, check_outcome, is_before
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
 from tests.unit.examples import minutes
 
 AT = Lsn.parse("0/5001238")

@@ -22,7 +22,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RestoreRequest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
-from ansible_collections.pgark.postgres.plugins.module_utils._core.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
@@ -61,8 +60,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.room import A
 from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
 from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 from tests.unit.examples import BACKUP, IDENTITY, minutes
 
 LAYOUT = Layout("/srv/pgark", "main")

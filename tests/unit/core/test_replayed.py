@@ -6,8 +6,8 @@
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import Found, moved_aside, those_replayed
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Tablespace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Tablespace
 
 MADE = (Tablespace(0x5000028, 24576, "/srv/fast"), Tablespace(0x5000100, 24576, ""))
 

@@ -12,8 +12,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.file_entry im
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts, check_room
 from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.examples import BACKUP, MB, SIZE
 
 PARTS = Parts(Amount(10 * MB, 20 * MB), Amount(16 * MB, 16 * MB), {"1": Amount(5 * MB, 6 * MB)})

@@ -11,8 +11,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.search import Search
 from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Checkpoint
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Checkpoint
 from tests.unit.core.test_stretches import FORKED, HISTORY, WHOLE, without
 from tests.unit.core.test_windows import BACKUPS, NOW
 from tests.unit.examples import backup, catalog, fork

@@ -15,7 +15,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches imp
     on_path,
     stretches,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 from tests.unit.examples import SIZE, backup, catalog, fork
 
 # Three backups on timeline 1, which end in the segments 3, 6 and 9 of twelve.

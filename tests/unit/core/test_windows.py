@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.decision import Writing
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import Parameters
 from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import nearest
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Parameters
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, without
 from tests.unit.examples import SIZE, backup, catalog, fork, minutes
 from tests.unit.replay import commit, labels, lsn, steady, wal_of, windows

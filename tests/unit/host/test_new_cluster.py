@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_cluster import Written
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._host.new_cluster import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
-from tests.unit.core.test_users_text import record_of
-from tests.unit.core.test_walrecords import line
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.fakes import FakeRunner
 from tests.unit.synthetic import fill
+from tests.unit.wal.test_records import line
+from tests.unit.wal.test_users_text import record_of
 
 CONTROL = "Latest checkpoint location:  0/1000028\nBytes per WAL segment:  16777216\n"
 LINES = "rmgr: XLOG        len (rec/tot): 114/ 114, tx: 0, lsn: 0/01000028, prev 0/0, desc: CHECKPOINT_SHUTDOWN redo\n"

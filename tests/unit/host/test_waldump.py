@@ -17,7 +17,6 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog, SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch, stretches
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
@@ -25,8 +24,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.segments impo
 from ansible_collections.pgark.postgres.plugins.module_utils._host.walcache import WalCache, cache_file
 from ansible_collections.pgark.postgres.plugins.module_utils._host.waldump import WalReader
 from ansible_collections.pgark.postgres.plugins.module_utils._program.pgark_wal import Archive
-from tests.unit.core.test_walrecords import line
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
 from tests.unit.examples import IDENTITY, SIZE, catalog, fork
+from tests.unit.wal.test_records import line
 from tests.unit.wal_program.harness import Repository, sha256_line
 
 DAMAGED = "damaged"

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .identity import Identity
-from .wal import Lsn, TimelinePath
+from .names import Lsn, TimelinePath
 
 PAGE = 8192  # XLOG_BLCKSZ as PostgreSQL is built everywhere
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr, xlp_rem_len and padding; xlp_sysid, xlp_seg_size, xlp_xlog_blcksz

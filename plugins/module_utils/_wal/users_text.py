@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 
 from .._errors import Error
-from .wal import Lsn
+from .names import Lsn
 
 _BEGINNING = re.compile(
     r"^rmgr: (\w+) +len \(rec/tot\): *\d+/ *(\d+), tx: *\d+, lsn: ([0-9A-F]+)/([0-9A-F]+), prev [0-9A-F]+/[0-9A-F]+, "

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import TimelinePath
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walpages import (
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.pages import (
     HEADER,
     LONG_HEADER,
     PAGE,

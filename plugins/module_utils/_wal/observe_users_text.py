@@ -9,11 +9,11 @@ import locale
 import os
 from collections.abc import Callable
 
-from .._core.users_text import one_line_each, text_of
-from .._core.wal import Lsn
-from .._core.walpages import LONG_HEADER, PAGE
-from .._core.walrecords import PAGE_HEADER
 from .._errors import Error
+from .names import Lsn
+from .pages import LONG_HEADER, PAGE
+from .records import PAGE_HEADER
+from .users_text import one_line_each, text_of
 
 _ENOUGH = 2048  # for whatever is named in a record, the prefix of a message apart
 

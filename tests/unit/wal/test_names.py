@@ -7,13 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import (
-    Lsn,
-    SegmentName,
-    TimelinePath,
-    classify,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath, classify
 from tests.unit.examples import MB
 
 SIZES = [2**power * MB for power in range(11)]

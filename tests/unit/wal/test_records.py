@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import (
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import (
     EARLIEST,
     LATEST,
     Begun,
@@ -26,7 +26,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords im
     parse_records,
     widened,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walsummary import Summary, summaries
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.summary import Summary, summaries
 from tests.unit.examples import SIZE
 
 HEAD = "rmgr: {:11} len (rec/tot): {:6}/{:6}, tx: {:10}, lsn: {}, prev 0/016DC908, desc: {}\n"

@@ -10,17 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from .walrecords import (
-    Begun,
-    Checkpoint,
-    Ended,
-    Parameters,
-    Point,
-    Record,
-    Tablespace,
-    moment_of,
-    parse_records,
-)
+from .records import Begun, Checkpoint, Ended, Parameters, Point, Record, Tablespace, moment_of, parse_records
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from collections.abc import Mapping
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.users_text import one_line_each, text_of
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import (
     Ended,
     Point,
     Record,
     Tablespace,
     parse_records,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from tests.unit.core.test_walrecords import TIME, line
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.users_text import one_line_each, text_of
+from tests.unit.wal.test_records import TIME, line
 
 OFFSETS = {"RESTORE_POINT": 8, "CREATE": 4, "MESSAGE": 24}
 FORGED = "rmgr: XLOG len (rec/tot):1/1, tx:1, lsn: 0/3000028, prev 0/0, desc: PARAMETER_CHANGE wal_level=minimal "

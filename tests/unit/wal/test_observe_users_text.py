@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.wal import Lsn
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walrecords import parse_records
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.users_text import lines_of_records
-from tests.unit.core.test_users_text import END, ENDED, FORGED, record_of
-from tests.unit.core.test_walrecords import TIME, line
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.observe_users_text import lines_of_records
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import parse_records
+from tests.unit.wal.test_records import TIME, line
+from tests.unit.wal.test_users_text import END, ENDED, FORGED, record_of
 
 SIZE = 1 << 20
 PAGE = 8192
