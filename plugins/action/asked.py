@@ -26,9 +26,9 @@ from ..module_utils._core.asked import (
     is_blank,
     read_answers,
 )
-from ..module_utils._core.hints import hint_for, message_for
 from ..module_utils._core.lookalikes import check_idle, check_names, idle, known
 from ..module_utils._errors import Error
+from ..module_utils._values.hints import hint_for, message_for
 from ..plugin_utils.specifications import role_variables
 
 display = Display()

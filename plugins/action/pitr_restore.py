@@ -15,7 +15,7 @@ from typing import Any
 from ansible.plugins.action.normal import ActionModule as NormalActionModule
 from ansible.utils.display import Display
 
-from ..module_utils._core.progress import StagingProgress
+from ..module_utils._values.progress import StagingProgress
 from ..plugin_utils.looking import looking
 
 EVERY_SECONDS = 5.0

@@ -14,7 +14,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ..module_utils._core.progress import ReplayProgress
+from ..module_utils._values.progress import ReplayProgress
 
 display = Display()
 

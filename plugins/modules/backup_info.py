@@ -362,7 +362,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.defects impor
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_seconds
 from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import TARGETS, Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.standing import standing
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
@@ -370,6 +369,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 from ansible_collections.pgark.postgres.plugins.module_utils._module.obstacle import obstacle
 from ansible_collections.pgark.postgres.plugins.module_utils._module.survey import surveyed
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import TARGETS, Target
 
 
 def perform(task: Task) -> Result:

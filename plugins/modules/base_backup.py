@@ -227,7 +227,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
     satisfying,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import choose_compression
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_age
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS, BackupContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
     archiving_problems,
@@ -251,6 +250,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import check_identity
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_age
 
 
 def perform(task: Task) -> Result:

@@ -563,7 +563,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.server_option
     kept_words,
     parse_options,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host import (
     apply_files,
     apply_program,
@@ -612,6 +611,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 STEPS = {**apply_files.STEPS, **apply_program.STEPS, **apply_staging.STEPS, **apply_switch.STEPS}

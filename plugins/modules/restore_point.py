@@ -99,7 +99,6 @@ time:
   sample: "2026-11-21T01:15:00.123456Z"
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
     check_out_of_recovery,
@@ -111,6 +110,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion imp
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 
 _LONGEST_NAME = 63
 

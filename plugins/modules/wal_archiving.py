@@ -286,7 +286,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_enabled,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
-from ansible_collections.pgark.postgres.plugins.module_utils._core.secrets import masked_all
 from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
     Change,
     Setting,
@@ -328,6 +327,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import masked_all
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 
 _BEFORE_THE_RESTART = "install what the library belongs to, or take it out of the setting, before the next restart"

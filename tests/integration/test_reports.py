@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_time
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_time
 from tests.support.documents import commands
 from tests.support.modules import Modules
 from tests.support.playbooks import Playbooks, Run, tasks

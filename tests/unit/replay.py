@@ -13,9 +13,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.decision import Decision, Writing
 from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import problems
 from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Window
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import (
     Begun,

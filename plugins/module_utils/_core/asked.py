@@ -16,10 +16,10 @@ from datetime import date
 from typing import Any
 
 from .._errors import Error, InvalidValue
+from .._values.target import TARGETS, Target, parse_timeline
+from .._values.times import parse_age
 from .fleet_report import asked_target
 from .new_timeline import CHOICES
-from .target import TARGETS, Target, parse_timeline
-from .times import parse_age
 
 Reader = Callable[[str, Any], Any]
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from .._errors import InvalidValue
+from .._values.target import Target
+from .._values.times import format_time
 from .._wal.names import Lsn, TimelinePath
 from .catalog import Backup, Catalog
 from .defects import Defect
@@ -26,8 +28,6 @@ from .refusals import (
 )
 from .route import Behind, Route, is_later
 from .stretches import on_path
-from .target import Target
-from .times import format_time
 from .windows import Window
 
 

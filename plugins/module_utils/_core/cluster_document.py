@@ -10,9 +10,9 @@ from dataclasses import asdict
 from typing import Any
 
 from .._errors import InvalidValue, shown
+from .._values import documents
 from .._wal.identity import Identity
 from .._wal.names import SEGMENT_SIZES
-from . import documents
 from .layout import FORMAT
 
 _NAME = "cluster.json"

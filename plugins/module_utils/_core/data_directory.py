@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import Error
+from .._values.space import FreeSpace
+from .._values.target import Target
 from .processes import check_unused
-from .space import FreeSpace
 from .subscription import Subscription
-from .target import Target
 
 _STAMPED = re.compile(r"(\.restored-|/pgark-)\d{8}T\d{6}Z(-[0-9a-f]+)?$")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
+from .._values.target import Target
 from .._wal.names import Lsn, TimelinePath
 from .._wal.records import Begun, Ended, moment_of
 from .catalog import Backup, Catalog
@@ -29,7 +30,6 @@ from .refusals import Unreachable, abandoned, beyond, came_early, cannot_be_repl
 from .route import Behind, Route, behind, follow
 from .search import Search
 from .stretches import Break, Following, Stretch, followings, on_path, stretches
-from .target import Target
 from .walsource import WalSource
 from .windows import Part, Tail, Window, distinct, windows_of
 

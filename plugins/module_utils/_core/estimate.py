@@ -8,7 +8,7 @@ An estimate answers "minutes or hours?". What a machine really does is shown by 
 
 from __future__ import annotations
 
-from .progress import duration_text
+from .._values.progress import duration_text
 
 _MB = 2**20
 # About what the benchmark `restore` measured on a busy machine, which docs/benchmarks describes.

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .._errors import Error, printable
+from .._values.markers import CONTROL
 from .catalog import Backup
 from .manifest import Manifest
-from .markers import CONTROL
 
 _NEEDED = ("PG_VERSION", "backup_label", CONTROL)  # without which no server starts from a backup
 _HINT = "this backup cannot be trusted; restore from another one with backup_label"

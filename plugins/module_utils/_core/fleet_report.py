@@ -16,10 +16,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .._errors import InvalidValue
+from .._values.progress import duration_text, size_text
+from .._values.target import TARGETS, Target
+from .._values.times import parse_time
 from .fleet_servers import remarks
-from .progress import duration_text, size_text
-from .target import TARGETS, Target
-from .times import parse_time
 
 Result = Mapping[str, Any]
 Fleet = Mapping[str, Result]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from .._errors import printable
-from . import documents
+from .._values import documents
 
 AUTOMATIC = "postgresql.auto.conf"
 MAIN = "postgresql.conf"

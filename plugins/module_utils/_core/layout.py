@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .._errors import InvalidValue
+from .._values.markers import MARKER
 from .._wal.names import classify
-from .markers import MARKER
 
 FORMAT = 1
 SUFFIXES = {"none": "", "zstd": ".zst", "lz4": ".lz4", "gzip": ".gz"}

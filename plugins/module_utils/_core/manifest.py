@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import InvalidValue
+from .._values.documents import TIMELINE, Unfit, lsn, matching, number, parse_document, text
+from .._values.file_entry import FileEntry
 from .._wal.names import Lsn, SegmentName, is_span
-from .documents import TIMELINE, Unfit, lsn, matching, number, parse_document, text
-from .file_entry import FileEntry
 
 _SIZE = number(0, (1 << 63) - 1)
 _IDENTIFIER = number(1, (1 << 64) - 1)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from .._errors import Error
+from .._values.target import Target
+from .._values.times import format_time, parse_time
 from .._wal.names import Lsn, TimelinePath
 from .data_directory import RestoreRecord
-from .target import Target
-from .times import format_time, parse_time
 
 # SizeOfXLogLongPHD in src/include/access/xlog_internal.h, the longer one of two, shorter than the other with a record
 # behind it; and the size of a page of WAL that all but specially built servers have.

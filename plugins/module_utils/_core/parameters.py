@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._errors import Error
-from .progress import size_text
+from .._values.progress import size_text
 from .server_options import parse_options
 
 # What pg_waldump calls them; pg_controldata adds a word.

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .._errors import Error
+from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn
 from .catalog import Backup
@@ -60,7 +61,6 @@ from .restore_steps import (
     VerifyStaging,
 )
 from .room import Parts, check_room
-from .times import format_time
 
 
 @dataclass(frozen=True)

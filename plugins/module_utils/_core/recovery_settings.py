@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from .._errors import InvalidValue
-from .secrets import masked
+from .._values.secrets import masked
 
 RECOVERY_SETTINGS = (
     "restore_command",

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .._errors import Error
+from .._values.target import Target
+from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName, TimelinePath
 from .catalog import Backup
 from .defects import Defect
-from .target import Target
-from .times import format_time
 from .windows import Window, nearest
 
 _SHOWN = 5

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._values.progress import size_text
+from .._values.target import STOPS
 from .._wal.identity import Identity
 from .._wal.names import SEGMENT_SIZES
 from .data_directory import RestoreRecord
 from .layout import Layout
 from .left_segments import LeftSegment
 from .plan import Step
-from .progress import size_text
 from .server_options import parse_options
-from .target import STOPS
 
 _TOLD = ("restore_command", "listen_addresses")
 _LONGEST_VALUE = 60

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .._errors import Error
+from .._values.progress import size_text
+from .._values.space import reserve
 from .._wal.names import SEGMENT_SIZES
 from .catalog import Backup
 from .data_directory import DataDirectory, Place
 from .manifest import Manifest
 from .members import is_ours
-from .progress import size_text
-from .space import reserve
 
 # Smaller files take a block each; 4 kB is the block of ext4 and XFS unless they were made otherwise.
 _BLOCK = 4096

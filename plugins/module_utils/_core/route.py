@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from .._values.target import Target
+from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName
 from .._wal.records import Ended, Parameters, Record, Tablespace, moment_of
 from .._wal.summary import Summary
 from .stretches import Break, Stretch
-from .target import Target
-from .times import format_time
 from .walsource import Seen, WalSource
 
 # Transactions take the time before they write their end, so ends that lie closer stand in either order every day.

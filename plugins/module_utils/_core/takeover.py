@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import Error
+from .._values.secrets import masked
 from .commands import parse_push
 from .layout import FORMAT
 from .plan import Step
-from .secrets import masked
 from .settings import Setting
 
 _KEPT = ("archive_command", "archive_library", "archive_timeout", "archive_mode")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName, TimelinePath
 from .catalog import Backup
 from .stretches import Break, Following, Stretch
-from .times import format_time
 
 
 @dataclass(frozen=True)

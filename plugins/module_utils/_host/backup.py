@@ -12,12 +12,12 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 
 from .._core.catalog import Backup
-from .._core.file_entry import FileEntry
 from .._core.kept_files import Kept
 from .._core.layout import SUFFIXES
 from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._errors import Error, InvalidValue
+from .._values.file_entry import FileEntry
 from .._wal.names import SegmentName
 from .digests import hashed
 from .files import directories_in, remove_tree, rename, sync_tree, write_json

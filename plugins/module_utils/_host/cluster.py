@@ -12,13 +12,13 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .._core.data_directory import Damaged, DataDirectory, Place, Reservation, RestoreRecord
-from .._core.documents import optional, read_fields, record_of, sequence
-from .._core.markers import HELD_CONTROL, RECORD
 from .._core.recovery_settings import quoted_settings
-from .._core.secrets import masked
 from .._core.server_options import option_words
 from .._core.subscription import Subscription
 from .._errors import CommandFailed, Error
+from .._values.documents import optional, read_fields, record_of, sequence
+from .._values.markers import HELD_CONTROL, RECORD
+from .._values.secrets import masked
 from .._wal.identity import Identity
 from .files import open_regular, private_mode, read_json, read_small, room_of, tree_size, write_json
 from .mounts import is_mount_point, mounts

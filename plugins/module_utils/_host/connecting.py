@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from .._core.postmaster import PidFile, parse_pid_file
-from .._core.secrets import masked
 from .._errors import ServerRefuses, ServerUnavailable
+from .._values.secrets import masked
 from .files import read_small
 from .listening import listens
 from .processes import find_postmaster

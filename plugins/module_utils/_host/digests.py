@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from typing import IO
 
-from .._core.file_entry import FileEntry
+from .._values.file_entry import FileEntry
 
 _CHUNK = 1024 * 1024
 

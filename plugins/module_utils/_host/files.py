@@ -17,10 +17,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from .._core.documents import parse_document
 from .._core.processes import lock_holders
-from .._core.space import FreeSpace
 from .._errors import Busy, Error
+from .._values.documents import parse_document
+from .._values.space import FreeSpace
 from .._wal.names import TimelinePath
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

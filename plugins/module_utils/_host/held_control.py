@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .._core.control_file import checksum_offset
-from .._core.markers import HELD_CONTROL
+from .._values.markers import HELD_CONTROL
 from .files import read_small, write_file
 from .runner import CommandRunner
 from .tools import ANSWER_SECONDS, effective_setting_cmd

@@ -18,9 +18,9 @@ from dataclasses import replace
 from .._core.configuration_steps import PlaceLinks
 from .._core.includes import Include, authentication_includes, settings_includes
 from .._core.kept_files import AUTOMATIC, MAIN, KeptFile, is_below
-from .._core.markers import MARKER
 from .._core.put_back import Place, mode_of
 from .._errors import Error
+from .._values.markers import MARKER
 from .files import group_name, read_small, sync, user_name, write_file
 from .tree import Tree
 

@@ -10,9 +10,9 @@ import os
 
 from .._core.catalog import Backup
 from .._core.facts import check_manifest
-from .._core.file_entry import FileEntry
 from .._core.manifest import Manifest
 from .._errors import Error, printable
+from .._values.file_entry import FileEntry
 from .digests import sha256_of
 from .files import open_regular, read_small, reason
 

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .._core.markers import PLACE_MARK
 from .._errors import Error
+from .._values.markers import PLACE_MARK
 from .files import empty_directory, sync, write_json
 from .mounts import mounts
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._core.parameters import asked_by_control, too_small
-from .._core.times import format_time
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .._values.times import format_time
 from .._wal.names import SegmentName
 from .cluster import read_record, server_log, way_back
 from .processes import find_postmaster, startup_progress

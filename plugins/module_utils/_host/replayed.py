@@ -9,9 +9,9 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .._core.markers import PLACE_MARK
 from .._core.replayed import Found
 from .._errors import Error
+from .._values.markers import PLACE_MARK
 from .cluster import major_version
 from .files import remove_tree, rename, user_name
 from .marks import make_marked, mark, read_mark, remove_marked

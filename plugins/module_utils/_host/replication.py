@@ -9,8 +9,8 @@ import os
 
 from .._core.layout import Layout
 from .._core.replication import Senders, check_always, check_senders, hba_line
-from .._core.secrets import masked
 from .._errors import Error
+from .._values.secrets import masked
 from .connecting import try_replication
 from .driver import psycopg_driver
 from .processes import current_user

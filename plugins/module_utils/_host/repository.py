@@ -12,9 +12,9 @@ import stat
 from .._core import cluster_document
 from .._core.catalog import SegmentFile
 from .._core.layout import NAME, SUFFIXES, Layout
-from .._core.markers import MARKER
 from .._core.plan_repository import Entry, Found, hint_about_owner
 from .._errors import Error, InvalidValue, shown
+from .._values.markers import MARKER
 from .._wal.identity import Identity
 from .files import group_name, locked, read_json, rename, user_name
 

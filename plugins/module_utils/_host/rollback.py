@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from .._core.data_directory import DataDirectory, RestoreRecord
-from .._core.markers import HELD_CONTROL
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
+from .._values.markers import HELD_CONTROL
 from . import new_timeline
 from .aside import journal_of, read_journal
 from .claim import look, settle

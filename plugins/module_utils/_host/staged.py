@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from .._core.data_directory import RestoreRecord
-from .._core.markers import RECORD
 from .._errors import Error
+from .._values.markers import RECORD
 from .cluster import read_record, write_record
 from .files import is_full, read_small, remove_tree
 from .marks import remove_marked

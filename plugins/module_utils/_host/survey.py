@@ -16,9 +16,9 @@ from .._core.defects import Defect, defects, problems
 from .._core.forks import refused
 from .._core.layout import Layout
 from .._core.refusals import Unreachable, only_here
-from .._core.target import Target
 from .._core.windows import Window
 from .._errors import Error, printable
+from .._values.target import Target
 from .catalog import read_catalog
 from .files import reason
 from .forks import fork_defects

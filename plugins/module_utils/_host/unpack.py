@@ -28,9 +28,9 @@ from .._core.members import (
     largest_archive,
     place_of,
 )
-from .._core.space import reserve
 from .._core.tarheader import Member
 from .._errors import CommandFailed, Error, InvalidValue
+from .._values.space import reserve
 from .runner import CommandRunner
 from .tarstream import Content, members, tar_files
 from .tree import BLOCK, Tree

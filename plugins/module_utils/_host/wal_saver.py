@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from .._core.forks import Forked, forked
 from .._core.layout import Layout
-from .._core.progress import size_text
 from .._errors import CommandFailed, Error
+from .._values.progress import size_text
 from .._wal.names import SegmentName, classify
 from .._wal.pages import LONG_HEADER
 from .compared import Compared

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._core.hints import CALLERS
 from .._errors import InvalidValue
+from .._values.hints import CALLERS
 
 _MOST_JOBS = 64
 Spec = dict[str, dict[str, Any]]

@@ -12,8 +12,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room i
     check_still_fits,
     expected,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from tests.unit.examples import MB, backup
 
 KNOWN = [

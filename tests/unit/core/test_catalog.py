@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core import cluster_document
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, SegmentFile, wal_ranges
-from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile, Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import seal
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
 from tests.unit.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import check_past
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import parse_time
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Parameters
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, walk, without

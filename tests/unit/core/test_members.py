@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.members import (
     archives,
     check_size,
@@ -17,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.members impor
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.tarheader import Member
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import RECORD
 
 SEGMENT = "000000010000000000000002"
 

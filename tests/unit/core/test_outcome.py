@@ -10,9 +10,9 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.outcome import Outcome, check_outcome, is_before
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
 from tests.unit.examples import minutes
 

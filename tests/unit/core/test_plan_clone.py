@@ -36,8 +36,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     FinishStaging,
     RestoreConfiguration,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
 from tests.unit import examples
 from tests.unit.examples import IDENTITY

@@ -22,8 +22,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach i
     ResetWal,
     plan_detach,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 
 PATH = "/srv/clone"
 RECORD = RestoreRecord(Target().as_dict(), "monday", "db1", "73", f"{PATH}.before-x", source="db1")

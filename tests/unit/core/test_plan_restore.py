@@ -58,9 +58,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
-from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 from tests.unit.examples import BACKUP, IDENTITY, minutes

@@ -42,9 +42,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
     check_no_rollback,
     free_stamp,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.examples import NOON, minutes
 
 DATA = "/var/lib/pg data/17"

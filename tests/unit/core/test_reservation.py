@@ -15,8 +15,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RestoreRequest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 
 ASKING = Reservation("/data", "an id", "/srv/pgark", "1f2e3d4c", "db1", 4712, "90210", "2026-11-21T12:00:00Z")
 EARLIER = replace(ASKING, run="0a1b2c3d", pid=4711, started="80210", at="2026-11-21T11:00:00Z")

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Question
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.search import Search
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Checkpoint
 from tests.unit.core.test_stretches import FORKED, HISTORY, WHOLE, without

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.secrets import MASK, masked
 from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import (
     KeepReplaced,
     Kept,
@@ -17,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover impo
     refuse_replacing,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import MASK, masked
 from tests.unit.core.test_plan_archiving import configured
 
 PUSH = push_command("/opt/pgark-wal", ["/srv/pgark"], "db1", "zstd", 2)

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import files
+from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from tests.unit.fakes import Killed, changes_of, killed_at
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import Entry, plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
@@ -22,6 +21,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
+from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.pages import Place
 from tests.unit.examples import IDENTITY, NOON, backup

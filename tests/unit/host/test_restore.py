@@ -15,8 +15,6 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import CONTROL, HELD_CONTROL, RECORD
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
@@ -26,6 +24,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests imp
     trusted_manifest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
+from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.examples import BACKUP
 from tests.unit.fakes import OK, FakeRunner, Killed, changes_of, full, killed_at
 from tests.unit.synthetic import FILES, SyntheticBackup, contents, fill

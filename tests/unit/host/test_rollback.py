@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import aside, rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import apply
@@ -29,6 +27,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS
+from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.fakes import Killed, changes_of, killed_at
 from tests.unit.synthetic import contents, fill
 

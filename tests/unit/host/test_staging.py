@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import RECORD
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import bytes_read
 from ansible_collections.pgark.postgres.plugins.module_utils._host.staging import look_at_staging
+from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import RECORD
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.support.waiting import wait_until
 
 

@@ -14,10 +14,10 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._host import survey
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.host.test_repository import lay_out, put_segment
 
 

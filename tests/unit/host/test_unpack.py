@@ -16,19 +16,19 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.markers import (
-    CONTROL,
-    HELD_CONTROL,
-    PLACE_MARK,
-    RECORD,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import UnpackBackup
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged, unpack
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import (
+    CONTROL,
+    HELD_CONTROL,
+    PLACE_MARK,
+    RECORD,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.fakes import Killed, changes_of, killed_at
 from tests.unit.synthetic import FILES, SEGMENT, SUFFIXES, TABLESPACE, SyntheticBackup, add, contents, fill
 

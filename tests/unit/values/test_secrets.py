@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.secrets import MASK, masked, masked_all
+from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import MASK, masked, masked_all
 
 SECRET = "S3cr3t"
 

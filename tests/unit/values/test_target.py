@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.target import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import (
     STOPS,
     TARGETS,
     Target,
@@ -19,8 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.target import
     parse_timeline,
     parse_xid,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.times import format_time, parse_age, parse_time
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time, parse_age, parse_time
 from tests.unit.examples import MOMENTS
 
 HALF_PAST_TWO = datetime(2026, 9, 15, 14, 30, tzinfo=UTC)

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from ansible_collections.pgark.postgres.plugins.module_utils._core import cluster_document
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.documents import (
+from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import (
     mapping,
     number,
     optional,
@@ -27,8 +29,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.documents imp
     record_of,
     sequence,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.progress import (
+from ansible_collections.pgark.postgres.plugins.module_utils._values.progress import (
     ReplayProgress,
     StagingProgress,
     Track,

@@ -10,7 +10,7 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.hints import (
+from ansible_collections.pgark.postgres.plugins.module_utils._values.hints import (
     SHARED,
     hint_for,
     message_for,
