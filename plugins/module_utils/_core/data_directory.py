@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._errors import Error
+from .._host.holders import check_unused
 from .._values.space import FreeSpace
 from .._values.target import Target
-from .processes import check_unused
 from .subscription import Subscription
 
 _STAMPED = re.compile(r"(\.restored-|/pgark-)\d{8}T\d{6}Z(-[0-9a-f]+)?$")

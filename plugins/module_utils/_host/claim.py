@@ -21,9 +21,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from .._core.processes import check_unused
 from .._errors import Busy, Error
 from .files import naming, rename
+from .holders import check_unused
 from .processes import find_server, is_running, started_at
 
 LOCK_FILE = "postmaster.pid"

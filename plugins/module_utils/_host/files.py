@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from .._core.processes import lock_holders
 from .._errors import Busy, Error
 from .._values.documents import parse_document
 from .._values.space import FreeSpace
 from .._wal.names import TimelinePath
+from .holders import lock_holders
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SMALL = 1 << 20  # all documents that we write are smaller, and all history files

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from .._core.mounts import Mounts
+from .mount_table import Mounts
 
 
 def mounts() -> Mounts:

@@ -22,15 +22,7 @@ from . import held_control
 from .claim import look, settle
 from .cluster import write_record
 from .digests import sha256_of
-from .files import (
-    make_directory,
-    private_mode,
-    read_small,
-    remove_tree,
-    rename,
-    sync_tree,
-    write_file,
-)
+from .files import make_directory, private_mode, read_small, remove_tree, rename, sync_tree, write_file
 from .manifests import trusted_manifest
 from .marks import make_marked
 from .runner import CommandRunner

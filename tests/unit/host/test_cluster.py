@@ -16,10 +16,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     Reservation,
     RestoreRecord,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import cluster
 from ansible_collections.pgark.postgres.plugins.module_utils._host import mounts as host_mounts
+from ansible_collections.pgark.postgres.plugins.module_utils._host.mount_table import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.mounts import Mounts
+from ansible_collections.pgark.postgres.plugins.module_utils._host.mount_table import Mounts
 
 # As Debian has it, with a bind mount of the same file system (its root is not /), and fields that may be missing.
 LISTED = r"""22 27 0:20 / /proc rw,nosuid,nodev,noexec,relatime shared:13 - proc proc rw

@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.processes import lock_holders
+from ansible_collections.pgark.postgres.plugins.module_utils._host.holders import lock_holders
 
 TABLE = """\
 1: FLOCK  ADVISORY  WRITE 11 08:0f:131 0 EOF
