@@ -136,7 +136,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files, apply_repository, repository
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_repository, repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     observe_identity,
@@ -146,6 +146,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.places import
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 STEPS = {**apply_files.STEPS, **apply_repository.STEPS}

@@ -537,7 +537,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters im
     raised,
     too_small,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory, last_segment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
@@ -563,12 +562,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.server_option
     kept_words,
     parse_options,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host import (
-    apply_files,
-    apply_program,
-    apply_staging,
-    apply_switch,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program, apply_staging, apply_switch
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     check_configuration_place,
@@ -611,6 +605,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 

@@ -271,7 +271,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.commands impo
 from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
 from ansible_collections.pgark.postgres.plugins.module_utils._core.managers import check_settings_unmanaged
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     DrainArchive,
     check_changeable,
@@ -301,7 +300,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover impo
     refuse_replacing,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_files, apply_program
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
@@ -327,6 +326,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import masked_all
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 

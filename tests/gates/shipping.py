@@ -21,7 +21,7 @@ from tests.gates.layers import COLLECTION
 from tests.gates.setup import ROOT
 
 UTILS = "plugins.module_utils"
-_KERNEL = f"{UTILS}._host.apply"
+_KERNEL = f"{UTILS}._plan.apply"
 
 
 class Place(NamedTuple):

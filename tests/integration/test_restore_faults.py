@@ -314,7 +314,7 @@ FILL = """
 import os, runpy, sys
 ballast, program = sys.argv[1:]
 sys.argv[:] = [program]
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply
 real = apply.carry_out
 def carry_out(step, host, steps):
     if type(step).__name__ == "UnpackBackup":

@@ -22,7 +22,7 @@ _PROGRAM = """
 import os, runpy, sys, time
 step, flag, program = sys.argv[1:4]
 sys.argv[:] = [program]
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply
 real = apply.carry_out
 def carry_out(found, host, steps):
     if type(found).__name__ == step:

@@ -41,7 +41,7 @@ for name in ("rename", "mkdir", "symlink", "rmdir"):
     setattr(os, name, counted(getattr(os, name)))
 """,
     "step": """
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply
 apply.carry_out = counted(apply.carry_out)
 """,
     # Killed instead of it: what was written to a configuration file is not in force.

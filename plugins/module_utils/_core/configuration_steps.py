@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .._errors import Error
+from .._plan.plan import Step
 from .kept_files import KeptFile
-from .plan import Step
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._plan.plan import Step
 from .configuration_steps import PutBack
-from .plan import Step
 
 
 @dataclass(frozen=True)

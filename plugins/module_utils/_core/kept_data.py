@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .._errors import Error
+from .._plan.plan import Plan, Step
 from .._values.progress import size_text
 from .data_directory import RestoreRecord
-from .plan import Plan, Step
 
 _HINT = "previous_data.yml lists what can be; nothing has been removed"
 

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .._errors import Error
+from .._plan.plan import Step
 from .._values.target import Target
 from .commands import following
-from .plan import Step
 
 CHOICES = ("auto", "always", "never")
 HINT = "a standby that reads the archive follows that one; with new_timeline: always this data goes on above it"

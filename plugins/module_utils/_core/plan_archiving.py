@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .._errors import Error
+from .._plan.plan import AlterSystem, Plan, ReloadServer, Step
 from .commands import parse_push
 from .configuration import Configuration
-from .plan import AlterSystem, Plan, ReloadServer, Step
 from .settings import Change, Setting, changes
 from .takeover import Kept
 

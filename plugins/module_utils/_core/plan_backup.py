@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from .._errors import Error
+from .._plan.plan import Plan, Step
 from .catalog import Backup, Catalog
 from .layout import Layout, check_name, default_label
-from .plan import Plan, Step
 
 
 @dataclass(frozen=True)

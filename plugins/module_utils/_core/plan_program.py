@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._errors import InvalidValue
-from .plan import MakeDirectory, Plan, Step
+from .._plan.plan import MakeDirectory, Plan, Step
 
 MODE, READABLE = 0o750, 0o640
 _LONGEST_SHEBANG = 127  # older kernels cut off what is longer: BINPRM_BUF_SIZE in include/uapi/linux/binfmts.h

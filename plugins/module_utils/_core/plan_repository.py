@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._errors import Error
+from .._plan.plan import MakeDirectory, Plan, SetAccess, Step, WriteDocument
 from .._wal.identity import Identity
 from .cluster_document import as_document
 from .layout import FORMAT, Layout, check_name
-from .plan import MakeDirectory, Plan, SetAccess, Step, WriteDocument
 
 _FILE_BITS = 0o640
 

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .._errors import Error
+from .._plan.plan import Plan, Step
 from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn
@@ -38,7 +39,6 @@ from .kept_files import AUTOMATIC, KeptFile
 from .layout import Layout
 from .left_segments import left_segments
 from .parameters import asked_by_wal
-from .plan import Plan, Step
 from .restore_steps import (
     BeginStaging,
     CheckLabel,

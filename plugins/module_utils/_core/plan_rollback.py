@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._errors import Error
+from .._plan.plan import Plan, Step
 from .data_directory import DataDirectory, RestoreRecord, check_exchangeable
 from .kept_data import NoteKept, made_by
 from .new_timeline import Anew
-from .plan import Plan, Step
 from .plan_restore import turned_back
 from .restore_steps import PutInPlace, ReleaseControl, SetAside
 from .rollback import Journal, Kept, Situation, check_source, find_source

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._plan.plan import Step
 from .._values.progress import size_text
 from .._values.target import STOPS
 from .._wal.identity import Identity
@@ -16,7 +17,6 @@ from .._wal.names import SEGMENT_SIZES
 from .data_directory import RestoreRecord
 from .layout import Layout
 from .left_segments import LeftSegment
-from .plan import Step
 from .server_options import parse_options
 
 _TOLD = ("restore_command", "listen_addresses")

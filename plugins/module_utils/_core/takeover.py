@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import Error
+from .._plan.plan import Step
 from .._values.secrets import masked
 from .commands import parse_push
 from .layout import FORMAT
-from .plan import Step
 from .settings import Setting
 
 _KEPT = ("archive_command", "archive_library", "archive_timeout", "archive_mode")

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._core.plan import AlterSystem, ReloadServer
 from .._core.plan_archiving import DrainArchive
 from .._core.takeover import ForgetReplaced, KeepReplaced
+from .._plan.apply import StepTable
+from .._plan.plan import AlterSystem, ReloadServer
 from . import archiving, files, takeover
-from .apply import StepTable
 from .server import Server
 
 

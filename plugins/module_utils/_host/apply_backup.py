@@ -21,9 +21,9 @@ from .._core.plan_backup import (
     VerifyBackup,
 )
 from .._errors import Error
+from .._plan.apply import StepTable
 from .._wal.identity import Identity
 from . import archiving, backup, files, kept_files
-from .apply import StepTable
 from .runner import CommandRunner
 from .server import Server
 from .survey import Survey

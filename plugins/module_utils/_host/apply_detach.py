@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
+from .._plan.apply import StepTable
 from . import identity
-from .apply import StepTable
 from .runner import CommandRunner
 
 

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from .._core.kept_data import RemoveKept
+from .._plan.apply import StepTable
 from . import removal
-from .apply import StepTable
 
 
 def _remove_kept(step: RemoveKept, _context: object) -> None:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from .._core.plan_program import InstallProgram
+from .._plan.apply import StepTable
 from . import program
-from .apply import StepTable
 
 
 def _install_program(step: InstallProgram, _context: object) -> None:

@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from .._core.plan_repository import RetireCluster
+from .._plan.apply import StepTable
 from . import repository
-from .apply import StepTable
 
 
 def _retire_cluster(step: RetireCluster, _context: object) -> None:

@@ -10,8 +10,8 @@ from contextlib import suppress
 from .._core.new_timeline import NewTimeline, StayOnTimeline
 from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
 from .._errors import Error
+from .._plan.apply import StepTable
 from . import aside, kept_data, new_timeline, rollback
-from .apply import StepTable
 from .restore_context import RestoreContext
 
 

@@ -22,8 +22,8 @@ from .._core.restore_steps import (
     VerifyStaging,
 )
 from .._core.server_options import options_line
+from .._plan.apply import StepTable
 from . import configuration_check, files, fitting, kept_files, left_segments, restore, staged
-from .apply import StepTable
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 

@@ -22,8 +22,8 @@ from .._core.restore_steps import (
     SwapEntries,
 )
 from .._errors import Error
+from .._plan.apply import StepTable
 from . import claim, kept_data, kept_files, replayed, restore
-from .apply import StepTable
 from .cluster import read_record
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver

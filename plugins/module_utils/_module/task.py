@@ -14,9 +14,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from .._core.layout import Layout, check_repositories
-from .._core.plan import Plan, report
 from .._errors import Error, ServerUnavailable, presentable
-from .._host.apply import StepTable, apply, check_known
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
 from .._host.ownership import check_user, held
@@ -26,6 +24,8 @@ from .._host.repository import require
 from .._host.runner import CommandRunner
 from .._host.server import Server
 from .._host.tools import Connection
+from .._plan.apply import StepTable, apply, check_known
+from .._plan.plan import Plan, report
 from .._values.hints import hint_for, message_for
 from .._values.secrets import masked, masked_all
 from .arguments import Spec, check_jobs

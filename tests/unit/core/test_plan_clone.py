@@ -19,7 +19,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RestoreRequest,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import MakeDirectory, Plan, SetAccess
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
     check_clone_directory,
     check_configuration,
@@ -37,6 +36,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     RestoreConfiguration,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, Plan, SetAccess
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
 from tests.unit import examples

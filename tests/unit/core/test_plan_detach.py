@@ -12,7 +12,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     RestoreRecord,
     check_stopped,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach import (
     SIGNALS,
     ChangeIdentity,
@@ -23,6 +22,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach i
     plan_detach,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 
 PATH = "/srv/clone"

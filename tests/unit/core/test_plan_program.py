@@ -5,7 +5,6 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import AlterSystem, MakeDirectory, Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import (
     InstallProgram,
     ProgramFile,
@@ -14,6 +13,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program 
     shebang,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import AlterSystem, MakeDirectory, Plan, report
 
 PATH, PYTHON = "/home/postgres/pgark/pgark-wal", "/usr/bin/python3.11"
 WANTED = ProgramFile("sha256:new", 0o750)

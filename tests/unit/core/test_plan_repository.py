@@ -9,11 +9,6 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.cluster_document import as_document
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import (
-    MakeDirectory,
-    SetAccess,
-    WriteDocument,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import (
     Entry,
     Found,
@@ -21,6 +16,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_reposito
     plan_repository,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, SetAccess, WriteDocument
 from tests.unit.examples import IDENTITY
 
 LAYOUT = Layout("/srv/pgark", "main")

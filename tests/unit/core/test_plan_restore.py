@@ -26,7 +26,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data imp
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
     check_directory,
@@ -59,6 +58,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity

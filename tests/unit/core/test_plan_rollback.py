@@ -19,7 +19,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept, made_by
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import (
     BringBack,
     ForgetRollback,
@@ -43,6 +42,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
     free_stamp,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.examples import NOON, minutes

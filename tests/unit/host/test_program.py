@@ -18,9 +18,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program 
     plan_program,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_files, apply_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply import apply
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program, observe_program
+from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import apply
 from tests.gates.layers import COLLECTION
 from tests.gates.setup import ROOT
 from tests.unit.fakes import Killed, killed_at

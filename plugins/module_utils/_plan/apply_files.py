@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from .._core.plan import MakeDirectory, SetAccess, WriteDocument
-from . import files
+from .._host import files
 from .apply import StepTable
+from .plan import MakeDirectory, SetAccess, WriteDocument
 
 
 def _make_directory(step: MakeDirectory, _context: object) -> None:

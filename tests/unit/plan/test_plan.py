@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan import (
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import (
     AlterSystem,
     MakeDirectory,
     Plan,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from .._core.plan import Plan, Step
-from . import claim
+from .._host import claim
+from .plan import Plan, Step
 
 # The function of each kind of step; what it works with besides, its room knows.
 StepTable = Mapping[type[Any], Callable[[Any, Any], None]]
