@@ -12,13 +12,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
     Backup,
     Catalog,
     SegmentFile,
     wal_ranges,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 

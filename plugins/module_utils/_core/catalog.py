@@ -13,13 +13,13 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from .._configuration.files import ORIGIN, Kept, KeptFile, Origin, kept_file
 from .._errors import InvalidValue
 from .._values import documents
 from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn, SegmentName, TimelinePath, is_span
 from .cluster_document import IDENTIFIER, VERSION, check_format
-from .kept_files import ORIGIN, Kept, KeptFile, Origin, kept_file
 from .layout import FORMAT, NAME, SUFFIXES
 
 

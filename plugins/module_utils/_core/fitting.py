@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._configuration.steps import PutBack
 from .._plan.plan import Step
-from .configuration_steps import PutBack
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from .._configuration.files import Kept, Origin
 from .._errors import Error
-from .kept_files import Kept, Origin
 
 _MODE = 0o755
 

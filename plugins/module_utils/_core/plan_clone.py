@@ -9,16 +9,16 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from .._configuration.own_places import places_of_its_own
+from .._configuration.steps import RestoreConfiguration
 from .._errors import Error, InvalidValue
 from .._plan.plan import Plan, Step
 from .._wal.identity import Identity
 from .._wal.names import SegmentName
 from .catalog import Backup
 from .choice import Choice
-from .configuration_steps import RestoreConfiguration
 from .data_directory import DataDirectory, Place, RestoreRecord, RestoreRequest, unstamped
 from .layout import check_path
-from .own_places import places_of_its_own
 from .plan_restore import check_directory
 from .recovery_settings import RECOVERY_SETTINGS
 from .restore_steps import FinishStaging

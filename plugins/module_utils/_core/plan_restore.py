@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from .._configuration.files import AUTOMATIC, KeptFile
+from .._configuration.steps import PlaceLinks, RestoreConfiguration
 from .._errors import Error
 from .._plan.plan import Plan, Step
 from .._values.times import format_time
@@ -23,7 +25,6 @@ from .._wal.identity import Identity
 from .._wal.names import Lsn
 from .catalog import Backup
 from .choice import Choice
-from .configuration_steps import PlaceLinks, RestoreConfiguration
 from .data_directory import (
     DataDirectory,
     RestoreRecord,
@@ -35,7 +36,6 @@ from .data_directory import (
 from .dependents import Dependents
 from .dependents_text import lasting
 from .kept_data import NoteKept, made_by
-from .kept_files import AUTOMATIC, KeptFile
 from .layout import Layout
 from .left_segments import left_segments
 from .parameters import asked_by_wal

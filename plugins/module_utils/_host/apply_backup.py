@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from .._configuration import observe as kept_files
+from .._configuration.files import Kept
 from .._core.backup_room import check_still_fits
-from .._core.kept_files import Kept
 from .._core.layout import Layout
 from .._core.plan_backup import (
     CompressWal,
@@ -23,7 +24,7 @@ from .._core.plan_backup import (
 from .._errors import Error
 from .._plan.apply import StepTable
 from .._wal.identity import Identity
-from . import archiving, backup, files, kept_files
+from . import archiving, backup, files
 from .runner import CommandRunner
 from .server import Server
 from .survey import Survey

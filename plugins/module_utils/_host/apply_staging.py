@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .._core.configuration_steps import CheckConfiguration, PlaceLinks
+from .._configuration import check as configuration_check
+from .._configuration import observe as kept_files
+from .._configuration.steps import CheckConfiguration, PlaceLinks
 from .._core.fitting import CheckStartable, RaiseSettings
 from .._core.restore_steps import (
     BeginStaging,
@@ -23,7 +25,7 @@ from .._core.restore_steps import (
 )
 from .._core.server_options import options_line
 from .._plan.apply import StepTable
-from . import configuration_check, files, fitting, kept_files, left_segments, restore, staged
+from . import files, fitting, left_segments, restore, staged
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from .._core.configuration_steps import RestoreConfiguration
+from .._configuration import observe as kept_files
+from .._configuration.steps import RestoreConfiguration
 from .._core.kept_data import NoteKept
 from .._core.restore_steps import (
     MoveTablespaces,
@@ -23,7 +24,7 @@ from .._core.restore_steps import (
 )
 from .._errors import Error
 from .._plan.apply import StepTable
-from . import claim, kept_data, kept_files, replayed, restore
+from . import claim, kept_data, replayed, restore
 from .cluster import read_record
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from datetime import datetime
 
+from .._configuration.files import Kept
 from .._core.catalog import Backup
-from .._core.kept_files import Kept
 from .._core.layout import SUFFIXES
 from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from .._configuration.files import AUTOMATIC, MAIN, is_below
+from .._configuration.observe import Gatherer, check_readable
+from .._configuration.rehearsal import laid_out
 from .._core.fitting import CheckStartable, RaiseSettings
-from .._core.kept_files import AUTOMATIC, MAIN, is_below
 from .._core.libraries import REQUIRED, Places, archive_library_missing, missing, not_looked_for, split_list
 from .._core.parameters import (
     MORE_THAN_MINIMAL,
@@ -35,9 +37,7 @@ from .._errors import CommandFailed, Error
 from . import held_control
 from .cluster import started_with, write_record
 from .files import private_mode, read_small, write_file
-from .kept_files import Gatherer, check_readable
 from .processes import memory
-from .rehearsal import laid_out
 from .runner import CommandRunner
 from .staged import recorded
 from .tools import ANSWER_SECONDS, control_data, effective_setting_cmd, library_directory_cmd

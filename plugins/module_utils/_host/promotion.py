@@ -10,8 +10,8 @@ import stat
 from contextlib import suppress
 from dataclasses import replace
 
+from .._configuration.files import AUTOMATIC
 from .._core.data_directory import RestoreRecord
-from .._core.kept_files import AUTOMATIC
 from .._core.outcome import Outcome, check_outcome
 from .._core.recovery_settings import RECOVERY_SETTINGS, automatic_value, changed_configuration, has_settings
 from .._core.server_options import check_command_line, parse_options

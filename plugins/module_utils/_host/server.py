@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from .._configuration.files import Origin
 from .._core.configuration import Configuration
-from .._core.kept_files import Origin
 from .._core.settings import ConfigurationLine, Setting
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
 from .._wal.names import Lsn, SegmentName

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .._configuration.check import check_step
+from .._configuration.steps import CheckConfiguration
 from .._core.catalog import Backup
-from .._core.configuration_steps import CheckConfiguration
 from .._core.data_directory import DataDirectory
 from .._core.plan_clone import (
     check_configuration,
@@ -23,7 +24,6 @@ from .._core.plan_clone import (
 from .._core.plan_repository import check_owner
 from .._host.clone import holding_data, tablespace_places, unusable
 from .._host.cluster import missing_configuration, observe_identity, own_configuration, read_record
-from .._host.configuration_check import check_step
 from .._host.identity import read_identifier
 from .._host.processes import real_path
 from .._host.repository import known_major, require

@@ -5,6 +5,7 @@
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Kept, KeptFile, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.ground import (
     Lacking,
     Needed,
@@ -12,7 +13,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.ground import
     check_origin,
     needed_by,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Kept, KeptFile, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 ORIGIN = Origin("/var/lib/postgresql/17/main", "/etc/postgresql/17/main", 5432)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import (
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
     CheckConfiguration,
     check_effective,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     Place,

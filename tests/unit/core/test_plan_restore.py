@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import (
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import KeptFile
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
     PlaceLinks,
     RestoreConfiguration,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
     DataDirectory,
     Place,
@@ -23,7 +24,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (

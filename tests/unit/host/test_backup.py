@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Kept, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Kept, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import backup
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result

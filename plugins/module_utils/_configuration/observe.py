@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from .._core.configuration_steps import PlaceLinks
-from .._core.includes import Include, authentication_includes, settings_includes
-from .._core.kept_files import AUTOMATIC, MAIN, KeptFile, is_below
-from .._core.put_back import Place, mode_of
 from .._errors import Error
+from .._host.files import group_name, read_small, sync, user_name, write_file
+from .._host.tree import Tree
 from .._values.markers import MARKER
-from .files import group_name, read_small, sync, user_name, write_file
-from .tree import Tree
+from .files import AUTOMATIC, MAIN, KeptFile, is_below
+from .includes import Include, authentication_includes, settings_includes
+from .put_back import Place, mode_of
+from .steps import PlaceLinks
 
 LARGEST = 16 << 20
 _MOST = 2000

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .._errors import Error, printable
+from .files import MAIN, Kept, KeptFile, is_below, resolved
 from .includes import authentication_includes, settings_includes
-from .kept_files import MAIN, Kept, KeptFile, is_below, resolved
 
 _NAMING = re.compile(r"^[ \t]*(?:hba|ident)_file[ \t]*[= \t][ \t]*'((?:[^'\n]|'')*)'", re.IGNORECASE | re.MULTILINE)
 _SUFFIX = ".conf"

@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .._core.configuration_steps import PutBack
-from .._core.includes import with_includes
-from .._core.kept_files import KeptFile, is_below, resolved
 from .._errors import Error
-from .files import read_small
-from .kept_files import LARGEST, content_of
-from .tree import Tree
+from .._host.files import read_small
+from .._host.tree import Tree
+from .files import KeptFile, is_below, resolved
+from .includes import with_includes
+from .observe import LARGEST, content_of
+from .steps import PutBack
 
 _MOST = 4 * LARGEST
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.own_places import (
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.own_places import (
     check_not_shared,
     places_of_its_own,
 )

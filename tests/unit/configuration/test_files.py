@@ -5,7 +5,7 @@
 
 from dataclasses import replace
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import (
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import (
     Kept,
     KeptFile,
     Origin,

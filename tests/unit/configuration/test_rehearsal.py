@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import PutBack
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import KeptFile
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.observe import copy_files, gather
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.rehearsal import laid_out
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import PutBack
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import CheckStartable
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import fitting
-from ansible_collections.pgark.postgres.plugins.module_utils._host.kept_files import copy_files, gather
-from ansible_collections.pgark.postgres.plugins.module_utils._host.rehearsal import laid_out
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from tests.unit.synthetic import fill
 

@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.includes import (
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.includes import (
     Include,
     authentication_includes,
     settings_includes,

@@ -9,14 +9,14 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from .._core.configuration_steps import CheckConfiguration, check_effective
-from .._core.kept_files import AUTOMATIC, MAIN
-from .._core.own_places import NAMES_OF_PLACES, check_not_shared
 from .._errors import CommandFailed, Error, TookTooLong
-from .kept_files import check_readable
-from .processes import servers_running
-from .runner import CommandRunner
-from .tools import ANSWER_SECONDS, effective_setting_cmd
+from .._host.processes import servers_running
+from .._host.runner import CommandRunner
+from .._host.tools import ANSWER_SECONDS, effective_setting_cmd
+from .files import AUTOMATIC, MAIN
+from .observe import check_readable
+from .own_places import NAMES_OF_PLACES, check_not_shared
+from .steps import CheckConfiguration, check_effective
 
 _OTHERS_SECONDS = 10
 _CORRECT = "correct it; what the cluster had when it was backed up lies in config/ of the backup, as backup.json says"

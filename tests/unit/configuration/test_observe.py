@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration_steps import PlaceLinks
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import KeptFile
-from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back import Place
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration import observe as kept_files
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import KeptFile
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.put_back import Place
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import PlaceLinks
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_files
 from tests.unit.synthetic import fill
 
 

@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_files import Kept, KeptFile, Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.put_back import (
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Kept, KeptFile, Origin
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.put_back import (
     Place,
     check_links,
     check_put_back,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from .._errors import Error
 from .._plan.plan import Step
-from .kept_files import KeptFile
+from .files import KeptFile
 
 
 @dataclass(frozen=True)
