@@ -142,11 +142,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
     observe_identity,
     read_record,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.places import check_repositories_apart
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
+from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_places import check_repositories_apart
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 STEPS = {**apply_files.STEPS, **apply_repository.STEPS}

@@ -226,7 +226,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
     plan_removal,
     satisfying,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import choose_compression
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS, BackupContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
     archiving_problems,
@@ -237,7 +236,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import require_replication
 from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import leftovers
-from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (
     available_decompressors,
     server_compressions,
@@ -250,6 +248,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import check_identity
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server
+from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import choose_compression
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_age
 
 

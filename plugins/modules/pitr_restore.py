@@ -529,7 +529,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.data_director
     check_exchangeable,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
-from ansible_collections.pgark.postgres.plugins.module_utils._core.managers import Signs, check_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
     asked_by_wal,
@@ -547,21 +546,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     plan_staging,
     plan_switch,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_settings import (
-    recovery_overrides,
-    with_tablespaces_in_place,
-    without_reading_ahead,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation, exchanged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
-from ansible_collections.pgark.postgres.plugins.module_utils._core.server_options import (
-    check_command_line,
-    kept_words,
-    parse_options,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program, apply_staging, apply_switch
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
@@ -570,7 +559,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster impor
     observe_directory,
     own_configuration,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.managers import signs_of_manager
 from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
@@ -607,6 +595,18 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import Signs, check_unmanaged
+from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager
+from ansible_collections.pgark.postgres.plugins.module_utils._server.options import (
+    check_command_line,
+    kept_words,
+    parse_options,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._server.recovery_settings import (
+    recovery_overrides,
+    with_tablespaces_in_place,
+    without_reading_ahead,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 

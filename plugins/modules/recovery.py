@@ -221,7 +221,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion imp
     settings_to_put_back,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress, run_checks
-from ansible_collections.pgark.postgres.plugins.module_utils._host.server import RecoveryState, Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.subscriptions import (
     check_reachable,
     disable,
@@ -230,6 +229,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.subscriptions
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
+from ansible_collections.pgark.postgres.plugins.module_utils._server.server import RecoveryState, Server
 
 NOT_PROMOTED = {"restart_required": False, "proof_required": False, "to_do": [], "subscriptions_disabled": []}
 

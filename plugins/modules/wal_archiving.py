@@ -268,9 +268,7 @@ steps:
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import parse_push, push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
-from ansible_collections.pgark.postgres.plugins.module_utils._core.managers import check_settings_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     DrainArchive,
     check_changeable,
@@ -285,12 +283,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_enabled,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
-    Change,
-    Setting,
-    changes,
-    choose_compression,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import (
     ForgetReplaced,
     KeepReplaced,
@@ -306,7 +298,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving imp
 from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
-from ansible_collections.pgark.postgres.plugins.module_utils._host.managers import signs_of_manager
 from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._host.own_wal import waiting_files
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
@@ -314,7 +305,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.replication i
     require_place_of_its_own,
     require_replication,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._host.takeover import kept_place, read_kept
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
@@ -328,6 +318,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.clone impor
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._server.configuration import Configuration
+from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import check_settings_unmanaged
+from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager
+from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server
+from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import (
+    Change,
+    Setting,
+    changes,
+    choose_compression,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import masked_all
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 

@@ -46,7 +46,7 @@ apply.carry_out = counted(apply.carry_out)
 """,
     # Killed instead of it: what was written to a configuration file is not in force.
     "reload": """
-from ansible_collections.pgark.postgres.plugins.module_utils._host.server import Server
+from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server
 Server.reload = lambda server: count()
 """,
     # No more than so many bytes of what is unpacked are written, and then the module is killed.

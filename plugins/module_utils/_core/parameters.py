@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .._errors import Error
+from .._server.options import parse_options
 from .._values.progress import size_text
-from .server_options import parse_options
 
 # What pg_waldump calls them; pg_controldata adds a word.
 _NAMES = {

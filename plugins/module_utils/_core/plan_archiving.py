@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from .._errors import Error
 from .._plan.plan import AlterSystem, Plan, ReloadServer, Step
+from .._server.configuration import Configuration
+from .._server.settings import Change, Setting, changes
 from .commands import parse_push
-from .configuration import Configuration
-from .settings import Change, Setting, changes
 from .takeover import Kept
 
 _LIBRARY_SINCE = 15

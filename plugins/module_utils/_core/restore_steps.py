@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._plan.plan import Step
+from .._server.options import parse_options
 from .._values.progress import size_text
 from .._values.target import STOPS
 from .._wal.identity import Identity
@@ -17,7 +18,6 @@ from .._wal.names import SEGMENT_SIZES
 from .data_directory import RestoreRecord
 from .layout import Layout
 from .left_segments import LeftSegment
-from .server_options import parse_options
 
 _TOLD = ("restore_command", "listen_addresses")
 _LONGEST_VALUE = 60

@@ -11,8 +11,8 @@ from .._core.plan_archiving import DrainArchive
 from .._core.takeover import ForgetReplaced, KeepReplaced
 from .._plan.apply import StepTable
 from .._plan.plan import AlterSystem, ReloadServer
+from .._server.server import Server
 from . import archiving, files, takeover
-from .server import Server
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from .._core.plan_backup import (
 )
 from .._errors import Error
 from .._plan.apply import StepTable
+from .._server.server import Server
 from .._wal.identity import Identity
 from . import archiving, backup, files
 from .runner import CommandRunner
-from .server import Server
 from .survey import Survey
 from .tools import compression_options, pg_basebackup_cmd
 

@@ -23,8 +23,8 @@ from .._core.restore_steps import (
     UnpackBackup,
     VerifyStaging,
 )
-from .._core.server_options import options_line
 from .._plan.apply import StepTable
+from .._server.options import options_line
 from . import files, fitting, left_segments, restore, staged
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver

@@ -15,6 +15,7 @@ from .._core.commands import archiving_program, parse_push
 from .._core.forks import FORK_HINT, Forked, forked
 from .._core.layout import Layout
 from .._errors import CommandFailed, Error
+from .._server.server import Archiver, Server
 from .._wal.names import SegmentName
 from .cluster import is_standby
 from .digests import sha256_of
@@ -22,7 +23,6 @@ from .forks import digest_of, waiting_fork
 from .own_wal import waiting_files
 from .repository import has_segment
 from .runner import CommandRunner, said
-from .server import Archiver, Server
 from .tools import wal_program_cmd
 
 _POLL_SECONDS = 0.1

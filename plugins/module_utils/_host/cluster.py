@@ -12,10 +12,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from .._core.data_directory import Damaged, DataDirectory, Place, Reservation, RestoreRecord
-from .._core.recovery_settings import quoted_settings
-from .._core.server_options import option_words
 from .._core.subscription import Subscription
 from .._errors import CommandFailed, Error
+from .._server.options import option_words
+from .._server.recovery_settings import quoted_settings
 from .._values.documents import optional, read_fields, record_of, sequence
 from .._values.markers import HELD_CONTROL, RECORD
 from .._values.secrets import masked

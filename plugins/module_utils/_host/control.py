@@ -11,12 +11,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from .._core.server_options import kept_words
 from .._errors import CommandFailed, ServerRefuses, ServerUnavailable
+from .._server.options import kept_words
+from .._server.server import Server
 from .cluster import started_with
 from .processes import end_process, environment, find_postmaster, own_environment
 from .runner import CommandRunner
-from .server import Server
 from .tools import Connection, pg_ctl_cmd, pg_ctl_start_cmd
 
 # What pg_ctl sends for its modes: "Shutting Down the Server" (section 18.5 of PostgreSQL 17's manual).

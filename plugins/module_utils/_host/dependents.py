@@ -14,9 +14,9 @@ from .._core.dependents import MOST, Dependents, Publication, Receiver, Slot, sl
 from .._core.dependents_text import listed, printable
 from .._core.subscription import Subscription
 from .._errors import Error
-from .connecting import APPLICATION
+from .._server.connecting import APPLICATION
+from .._server.server import Server
 from .files import read_small
-from .server import Server
 
 _SECONDS = 5
 # Each database takes a connection, and nobody waits for hundreds of them on the worst day.

@@ -31,9 +31,9 @@ from .._core.parameters import (
     raised_text,
     too_small,
 )
-from .._core.recovery_settings import automatic_value, changed_configuration
-from .._core.server_options import kept_words, parse_options
 from .._errors import CommandFailed, Error
+from .._server.options import kept_words, parse_options
+from .._server.recovery_settings import automatic_value, changed_configuration
 from . import held_control
 from .cluster import started_with, write_record
 from .files import private_mode, read_small, write_file

@@ -13,8 +13,8 @@ import os
 from collections.abc import Mapping
 
 from .._core.new_timeline import SINGLE, Lineage, NewTimeline
-from .._core.server_options import kept_words
 from .._errors import CommandFailed, Error
+from .._server.options import kept_words
 from .cluster import started_with
 from .files import remove_tree, write_file
 from .runner import CommandRunner

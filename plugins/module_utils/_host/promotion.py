@@ -13,15 +13,15 @@ from dataclasses import replace
 from .._configuration.files import AUTOMATIC
 from .._core.data_directory import RestoreRecord
 from .._core.outcome import Outcome, check_outcome
-from .._core.recovery_settings import RECOVERY_SETTINGS, automatic_value, changed_configuration, has_settings
-from .._core.server_options import check_command_line, parse_options
-from .._core.settings import COMMAND_LINE
 from .._errors import Error
+from .._server.options import check_command_line, parse_options
+from .._server.recovery_settings import RECOVERY_SETTINGS, automatic_value, changed_configuration, has_settings
+from .._server.server import RecoveryState, Server
+from .._server.settings import COMMAND_LINE
 from .._wal.names import TimelinePath
 from .cluster import own_record, started_with, write_record
 from .files import read_history, read_small, rename, write_file
 from .processes import find_postmaster
-from .server import RecoveryState, Server
 
 
 def settings_to_put_back(server: Server, record: RestoreRecord | None) -> dict[str, str | None]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from .._core.parameters import asked_by_control, too_small
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .._server.server import RecoveryState, Server
 from .._values.times import format_time
 from .._wal.names import SegmentName
 from .cluster import read_record, server_log, way_back
 from .processes import find_postmaster, startup_progress
 from .runner import CommandRunner
-from .server import RecoveryState, Server
 from .tools import Connection, control_data
 
 _POLL_SECONDS = 0.2

@@ -10,11 +10,11 @@ import os
 from .._core.layout import Layout
 from .._core.replication import Senders, check_always, check_senders, hba_line
 from .._errors import Error
+from .._server.connecting import try_replication
+from .._server.driver import psycopg_driver
+from .._server.server import Server
 from .._values.secrets import masked
-from .connecting import try_replication
-from .driver import psycopg_driver
 from .processes import current_user
-from .server import Server
 
 _SECONDS = 10
 

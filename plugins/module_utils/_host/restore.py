@@ -14,9 +14,9 @@ from .._core.data_directory import RestoreRecord
 from .._core.label import check_checkpoint, check_control, check_label
 from .._core.manifest import Manifest
 from .._core.members import left_out
-from .._core.recovery_settings import automatic_value, recovery_configuration
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
+from .._server.recovery_settings import automatic_value, recovery_configuration
 from .._values.markers import CONTROL, HELD_CONTROL, PLACE_MARK, RECORD
 from . import held_control
 from .claim import look, settle

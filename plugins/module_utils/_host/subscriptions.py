@@ -18,9 +18,9 @@ from .._core.data_directory import RestoreRecord
 from .._core.dependents_text import printable
 from .._core.subscription import Subscription
 from .._errors import Error
+from .._server.server import Server
 from .cluster import write_record
 from .dependents import text_of
-from .server import Server
 
 # The slot at the publisher belongs to the original: a clone that dropped such a subscription would drop the slot.
 _DETACH = "EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subscription);"

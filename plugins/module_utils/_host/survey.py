@@ -18,6 +18,7 @@ from .._core.layout import Layout
 from .._core.refusals import Unreachable, only_here
 from .._core.windows import Window
 from .._errors import Error, printable
+from .._server.server import Server
 from .._values.target import Target
 from .catalog import read_catalog
 from .files import reason
@@ -26,7 +27,6 @@ from .manifests import why_untrue
 from .own_wal import own_histories, own_segments, writing
 from .repository import repository_id
 from .runner import CommandRunner
-from .server import Server
 from .walcache import WalCache, cache_file
 from .waldump import WalReader
 

@@ -11,7 +11,6 @@ from datetime import datetime, timezone
 
 from .._core.commands import get_command
 from .._core.data_directory import DataDirectory, check_stopped
-from .._core.managers import check_unmanaged
 from .._core.new_timeline import Anew
 from .._core.plan_rollback import Rollback, plan_rollback
 from .._core.rollback import free_stamp
@@ -21,11 +20,12 @@ from .._host.archiving import why_not_executable
 from .._host.catalog import read_catalog
 from .._host.cluster import observe_directory, own_configuration
 from .._host.kept_data import kept_paths
-from .._host.managers import signs_of_manager
 from .._host.processes import real_path
 from .._host.repository import require
 from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
+from .._server.managers import check_unmanaged
+from .._server.observe_managers import signs_of_manager
 from .dependents import observed, told_of_rollback
 from .task import Result, Task, planned
 from .under_way import check_known

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._host.driver import psycopg_version
 from .._host.processes import find_postmaster, real_path
 from .._host.survey import Survey
 from .._host.tools import find_bin_directory
+from .._server.driver import psycopg_version
 from .task import Task
 
 

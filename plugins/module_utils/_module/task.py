@@ -18,14 +18,14 @@ from .._errors import Error, ServerUnavailable, presentable
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
 from .._host.ownership import check_user, held
-from .._host.places import check_repositories_apart
 from .._host.processes import create_privately, current_user, find_postmaster, real_path
 from .._host.repository import require
 from .._host.runner import CommandRunner
-from .._host.server import Server
 from .._host.tools import Connection
 from .._plan.apply import StepTable, apply, check_known
 from .._plan.plan import Plan, report
+from .._server.observe_places import check_repositories_apart
+from .._server.server import Server
 from .._values.hints import hint_for, message_for
 from .._values.secrets import masked, masked_all
 from .arguments import Spec, check_jobs

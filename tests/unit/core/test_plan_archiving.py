@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     check_changeable,
     check_command_length,
@@ -21,15 +20,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_disabled,
     wanted_when_enabled,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
+from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import Kept
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import AlterSystem, ReloadServer
+from ansible_collections.pgark.postgres.plugins.module_utils._server.configuration import Configuration
+from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import (
     Change,
     ConfigurationLine,
     Setting,
     changes,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import Kept
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
-from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import AlterSystem, ReloadServer
 
 PUSH = push_command("/opt/pgark-wal", ["/srv/pgark"], "db1", "none", 2)
 AUTO, CONF = "/data/postgresql.auto.conf", "/etc/pg/conf.d/wal.conf"

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from .._core.postmaster import answering, listeners
+from .postmaster import answering, listeners
 
 _SOCKET = "socket:["
 _LOOPBACK_6 = bytes(15) + b"\1"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.postmaster import (
+from ansible_collections.pgark.postgres.plugins.module_utils._server.postmaster import (
     PidFile,
     answering,
     listeners,

@@ -14,14 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from .._configuration.files import Origin
-from .._core.configuration import Configuration
-from .._core.settings import ConfigurationLine, Setting
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .._host.files import read_small
+from .._host.tools import Connection
 from .._wal.names import Lsn, SegmentName
+from .configuration import Configuration
 from .connecting import located, opened
 from .driver import psycopg_driver
-from .files import read_small
-from .tools import Connection
+from .settings import ConfigurationLine, Setting
 
 _RELOAD_SECONDS = 10
 

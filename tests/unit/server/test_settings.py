@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import (
     Change,
     ConfigurationLine,
     Setting,
     changes,
     choose_compression,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
 
 @pytest.mark.parametrize(

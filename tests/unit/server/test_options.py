@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.server_options import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._server.options import (
     check_command_line,
     kept_words,
     option_words,
@@ -17,7 +18,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.server_option
     options_line,
     parse_options,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 WRITTEN = {
     "restore_command": "get",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from .._core.places import Directory, check_apart, check_distinct
+from .places import Directory, check_apart, check_distinct
 
 
 def check_repositories_apart(repositories: Iterable[str], data_directory: str, *more: str) -> None:

@@ -10,13 +10,13 @@ import pwd
 from dataclasses import replace
 from typing import Any
 
-from .._core.postmaster import PidFile, parse_pid_file
 from .._errors import ServerRefuses, ServerUnavailable
+from .._host.files import read_small
+from .._host.processes import find_postmaster
+from .._host.tools import Connection
 from .._values.secrets import masked
-from .files import read_small
 from .listening import listens
-from .processes import find_postmaster
-from .tools import Connection
+from .postmaster import PidFile, parse_pid_file
 
 _REQUIRE_AUTH_SINCE = 160000  # libpq
 # Zero is off: a session waits, without a word, for as long as the program that it is there for works. What waits for a

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from .._errors import Error
-from .server_options import option_words, parse_options
+from .options import option_words, parse_options
 from .settings import COMMAND_LINE, Change, ConfigurationLine, Setting
 
 

@@ -5,9 +5,9 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.configuration import Configuration, option_for
-from ansible_collections.pgark.postgres.plugins.module_utils._core.settings import Change, ConfigurationLine, Setting
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._server.configuration import Configuration, option_for
+from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import Change, ConfigurationLine, Setting
 
 CONF, AUTO = "/etc/pg/postgresql.conf", "/data/postgresql.auto.conf"
 SETTINGS = {

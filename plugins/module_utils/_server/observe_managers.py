@@ -9,8 +9,8 @@ import os
 import re
 from collections.abc import Iterator
 
-from .._core.managers import KINDS, Process, Signs, is_program
-from .processes import find_postmaster
+from .._host.processes import find_postmaster
+from .managers import KINDS, Process, Signs, is_program
 
 _MOST_BYTES = 1 << 20
 _NAMES_WHAT_IS_ABOVE = "stolon-keeper"  # it makes the data directory in the one that it is given

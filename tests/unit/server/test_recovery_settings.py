@@ -5,7 +5,8 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_settings import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._server.recovery_settings import (
     RECOVERY_SETTINGS,
     automatic_value,
     quoted_settings,
@@ -14,7 +15,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.recovery_sett
     with_tablespaces_in_place,
     without_reading_ahead,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
 
 def test_old_recovery_settings_go_and_all_others_stay() -> None:

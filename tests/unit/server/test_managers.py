@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.managers import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import (
     KINDS,
     Process,
     Signs,
@@ -17,7 +18,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.managers impo
     is_program,
     manager_of,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 POSTMASTER_OF_DEBIAN = "0::/system.slice/system-postgresql.slice/postgresql@17-main.service\n"
 PATRONI = ("/usr/bin/python3", "/usr/bin/patroni", "/etc/patroni/main.yml")

@@ -5,12 +5,12 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.places import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._server.places import (
     Directory,
     check_apart,
     check_distinct,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
 FIRST = Directory("/srv/pgark", "/srv/pgark", (8, 100))
 
