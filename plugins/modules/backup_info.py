@@ -356,19 +356,19 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import Defect
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_seconds
 from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
-from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.standing import standing
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.obstacle import obstacle
 from ansible_collections.pgark.postgres.plugins.module_utils._module.survey import surveyed
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, Catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import TARGETS, Target
 
 

@@ -132,11 +132,8 @@ steps:
 import uuid
 from dataclasses import asdict
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout, parse_mode
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_repository, repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     observe_identity,
@@ -146,6 +143,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.processes imp
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
+from ansible_collections.pgark.postgres.plugins.module_utils._repository import apply as apply_repository
+from ansible_collections.pgark.postgres.plugins.module_utils._repository import observe as repository
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout, parse_mode
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.plan import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_places import check_repositories_apart
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 

@@ -231,11 +231,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving imp
     archiving_problems,
     check_out_of_recovery,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import require_replication
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import leftovers
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (
     available_decompressors,
     server_compressions,
@@ -248,6 +246,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import check_identity
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import leftovers
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import choose_compression
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_age

@@ -519,7 +519,6 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import following, get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
@@ -552,14 +551,12 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation i
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program, apply_staging, apply_switch
-from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
     check_configuration_place,
     missing_configuration,
     observe_directory,
     own_configuration,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
@@ -595,6 +592,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.task import
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import Signs, check_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager
 from ansible_collections.pgark.postgres.plugins.module_utils._server.options import (

@@ -107,9 +107,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving imp
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import note_proved
-from ansible_collections.pgark.postgres.plugins.module_utils._host.repository import require
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import require
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 
 _LONGEST_NAME = 63

@@ -295,7 +295,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
-from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
@@ -318,6 +317,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.clone impor
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._server.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import check_settings_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager

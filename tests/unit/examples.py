@@ -13,7 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import (
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import (
     Backup,
     Catalog,
     SegmentFile,

@@ -14,8 +14,8 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
-from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import read_manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 
 SUFFIXES = {"none": "", "gzip": ".gz", "zstd": ".zst", "lz4": ".lz4"}

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import distribution
 from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import locate
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from tests.unit.examples import backup
-from tests.unit.host.test_repository import lay_out, put
+from tests.unit.repository.test_observe import lay_out, put
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._errors import Error
+from .._repository.catalog import Backup
 from .._values.progress import size_text
 from .._values.space import FreeSpace, reserve
-from .catalog import Backup
 
 # What a database is compressed to where nothing is known yet; what is too little is noticed while the backup is taken.
 _USUAL_PART = 4

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from .._errors import InvalidValue
+from .._repository.catalog import Backup, Catalog
 from .._values.target import Target
 from .._values.times import format_time
 from .._wal.names import Lsn, TimelinePath
-from .catalog import Backup, Catalog
 from .defects import Defect
 from .refusals import (
     Unreachable,

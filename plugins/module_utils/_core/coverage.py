@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from .._repository.catalog import Catalog
 from .._wal.names import SegmentName
-from .catalog import Catalog
 from .stretches import followings, on_path, stretches
 
 _ONLY_THEN = "what is archived from now on can be restored once there is a new backup: run base_backup.yml"

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 
+from .._repository.catalog import Backup, Catalog
 from .._values.target import Target
 from .._wal.names import Lsn, TimelinePath
 from .._wal.records import Begun, Ended, moment_of
-from .catalog import Backup, Catalog
 from .choice import (
     Choice,
     Question,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from .._repository.catalog import Backup, Catalog
 from .._wal.names import SegmentName, TimelinePath
-from .catalog import Backup, Catalog
 from .stretches import on_path, stretches
 from .windows import Window
 

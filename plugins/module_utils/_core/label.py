@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .._errors import shown
+from .._repository.facts import refuse_different, unfit
 from .._wal.names import Lsn, SegmentName
-from .facts import refuse_different, unfit
 from .restore_steps import CheckLabel
 
 _POSITION = "[0-9A-F]{1,8}/[0-9A-F]{1,8}"

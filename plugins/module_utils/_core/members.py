@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .._errors import Error, InvalidValue
+from .._repository.manifest import Manifest
 from .._values.markers import CONTROL, HELD_CONTROL, RECORD
 from .._wal.names import classify
-from .manifest import Manifest
 from .tarheader import BLOCK, Member
 
 BASE, WAL = "base", "pg_wal"

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from .._errors import Error
 from .._plan.plan import Plan, Step
-from .catalog import Backup, Catalog
-from .layout import Layout, check_name, default_label
+from .._repository.catalog import Backup, Catalog
+from .._repository.layout import Layout, check_name, default_label
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from .._configuration.own_places import places_of_its_own
 from .._configuration.steps import RestoreConfiguration
 from .._errors import Error, InvalidValue
 from .._plan.plan import Plan, Step
+from .._repository.catalog import Backup
+from .._repository.layout import check_path
 from .._server.recovery_settings import RECOVERY_SETTINGS
 from .._wal.identity import Identity
 from .._wal.names import SegmentName
-from .catalog import Backup
 from .choice import Choice
 from .data_directory import DataDirectory, Place, RestoreRecord, RestoreRequest, unstamped
-from .layout import check_path
 from .plan_restore import check_directory
 from .restore_steps import FinishStaging
 

@@ -20,10 +20,11 @@ from .._configuration.files import AUTOMATIC, KeptFile
 from .._configuration.steps import PlaceLinks, RestoreConfiguration
 from .._errors import Error
 from .._plan.plan import Plan, Step
+from .._repository.catalog import Backup
+from .._repository.layout import Layout
 from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn
-from .catalog import Backup
 from .choice import Choice
 from .data_directory import (
     DataDirectory,
@@ -36,7 +37,6 @@ from .data_directory import (
 from .dependents import Dependents
 from .dependents_text import lasting
 from .kept_data import NoteKept, made_by
-from .layout import Layout
 from .left_segments import left_segments
 from .parameters import asked_by_wal
 from .restore_steps import (

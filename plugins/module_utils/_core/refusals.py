@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .._errors import Error
+from .._repository.catalog import Backup
 from .._values.target import Target
 from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName, TimelinePath
-from .catalog import Backup
 from .defects import Defect
 from .windows import Window, nearest
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._errors import Error
+from .._repository.layout import Layout
 from .commands import parse_push
-from .layout import Layout
 
 _SENDERS = 2  # pg_basebackup --wal-method=stream: one sends the files, one the WAL that is written meanwhile
 _SLOTS = 1  # the second one makes a temporary slot

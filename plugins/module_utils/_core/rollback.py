@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from itertools import count
 
 from .._errors import Error
+from .._repository.layout import utc_stamp
 from .data_directory import DataDirectory, RestoreRecord
-from .layout import utc_stamp
 from .new_timeline import Lineage
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from .._repository.catalog import Backup, Catalog
 from .._wal.names import Lsn, TimelinePath
 from .._wal.records import Ended, Point, is_before, widened
-from .catalog import Backup, Catalog
 from .choice import Question
 from .refusals import ambiguous, not_found, of_another_epoch, on_other_branches, subtransaction
 from .stretches import Stretch, on_path

@@ -9,8 +9,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._repository.catalog import Backup, Catalog
 from .._wal.names import Branch, Lsn, SegmentName, TimelinePath
-from .catalog import Backup, Catalog
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from typing import Any
 
 from .._errors import Error
 from .._plan.plan import Step
+from .._repository.layout import FORMAT
 from .._server.settings import Setting
 from .._values.secrets import masked
 from .commands import parse_push
-from .layout import FORMAT
 
 _KEPT = ("archive_command", "archive_library", "archive_timeout", "archive_mode")
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from .._repository.catalog import Backup
 from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName, TimelinePath
-from .catalog import Backup
 from .stretches import Break, Following, Stretch
 
 

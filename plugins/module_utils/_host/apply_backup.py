@@ -11,7 +11,6 @@ from datetime import datetime
 from .._configuration import observe as kept_files
 from .._configuration.files import Kept
 from .._core.backup_room import check_still_fits
-from .._core.layout import Layout
 from .._core.plan_backup import (
     CompressWal,
     CopyConfiguration,
@@ -23,6 +22,7 @@ from .._core.plan_backup import (
 )
 from .._errors import Error
 from .._plan.apply import StepTable
+from .._repository.layout import Layout
 from .._server.server import Server
 from .._wal.identity import Identity
 from . import archiving, backup, files

@@ -12,16 +12,16 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 
 from .._configuration.files import Kept
-from .._core.catalog import Backup
-from .._core.layout import SUFFIXES
-from .._core.manifest import Manifest, WalNeed, compare
 from .._core.members import BASE, WAL, place_of
 from .._errors import Error, InvalidValue
+from .._repository.catalog import Backup
+from .._repository.layout import SUFFIXES
+from .._repository.manifest import Manifest, WalNeed, compare
+from .._repository.observe_manifest import read_manifest
 from .._values.file_entry import FileEntry
 from .._wal.names import SegmentName
 from .digests import hashed
 from .files import directories_in, remove_tree, rename, sync_tree, write_json
-from .manifests import read_manifest
 from .runner import CommandRunner
 from .tarstream import members, tar_files
 from .tools import compress_cmd

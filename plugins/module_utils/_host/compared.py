@@ -14,8 +14,8 @@ import os
 import time
 from contextlib import suppress
 
-from .._core.layout import SUFFIXES, Layout
 from .._errors import Error
+from .._repository.layout import SUFFIXES, Layout
 from .caches import cache_directory
 from .files import read_json, write_json
 from .forks import compare

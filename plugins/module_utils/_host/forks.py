@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import IO
 
-from .._core.catalog import Catalog
 from .._core.defects import Defect
 from .._core.forks import CHUNK, fork_text, relation
-from .._core.layout import SUFFIXES, Layout
 from .._errors import Error
+from .._repository.catalog import Catalog
+from .._repository.delivery import content_of, has_checksum
+from .._repository.layout import SUFFIXES, Layout
 from .._wal.names import SegmentName, classify
-from .delivery import content_of, has_checksum
 from .digests import sha256_of
 from .files import open_regular
 from .own_wal import is_history, own_histories, own_segments, waiting_files

@@ -9,10 +9,10 @@ import os
 from collections.abc import Sequence
 
 from .._core.commands import ABSENT
-from .._core.layout import Layout
 from .._core.left_segments import LeftSegment
 from .._core.restore_steps import PlaceLeftSegments
 from .._errors import CommandFailed
+from .._repository.layout import Layout
 from .._wal.pages import LONG_HEADER
 from .files import naming, open_regular, private_mode, remove_tree, rename, write_file
 from .own_wal import own_segments

@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
 from .._core.data_directory import Reservation
-from .._core.layout import Layout
 from .._errors import Busy, Error
+from .._repository.layout import Layout
+from .._repository.observe import repository_id
 from .files import open_lock_file, sign, user_name
 from .mounts import is_mount_point
 from .processes import is_running, started_at
-from .repository import repository_id
 
 _HINT = "wait until it and what it started have ended, and try again"
 _MARK = "pgark.postgres: "

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from .._core.layout import Layout
 from .._core.replication import Senders, check_always, check_senders, hba_line
 from .._errors import Error
+from .._repository.layout import Layout
 from .._server.connecting import try_replication
 from .._server.driver import psycopg_driver
 from .._server.server import Server

@@ -12,10 +12,11 @@ from dataclasses import asdict, replace
 
 from .._core.data_directory import RestoreRecord
 from .._core.label import check_checkpoint, check_control, check_label
-from .._core.manifest import Manifest
 from .._core.members import left_out
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
+from .._repository.manifest import Manifest
+from .._repository.observe_manifest import trusted_manifest
 from .._server.recovery_settings import automatic_value, recovery_configuration
 from .._values.markers import CONTROL, HELD_CONTROL, PLACE_MARK, RECORD
 from . import held_control
@@ -23,7 +24,6 @@ from .claim import look, settle
 from .cluster import write_record
 from .digests import sha256_of
 from .files import make_directory, private_mode, read_small, remove_tree, rename, sync_tree, write_file
-from .manifests import trusted_manifest
 from .marks import make_marked
 from .runner import CommandRunner
 from .staged import recorded

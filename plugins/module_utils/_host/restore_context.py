@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .._core.layout import Layout
+from .._repository.layout import Layout
 from .runner import CommandRunner
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
-from .._core.catalog import SegmentFile
 from .._errors import Error
+from .._repository.catalog import SegmentFile
+from .._repository.delivery import deliver
 from .._wal.pages import HEADER, LONG_HEADER, PAGE, Place, problem_of_head, problem_of_pages
-from .delivery import deliver
 from .files import open_regular
 
 

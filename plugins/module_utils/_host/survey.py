@@ -9,23 +9,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .._core.catalog import Backup, Catalog
 from .._core.choice import Choice, check_past
 from .._core.decision import Decision, Writing
 from .._core.defects import Defect, defects, problems
 from .._core.forks import refused
-from .._core.layout import Layout
 from .._core.refusals import Unreachable, only_here
 from .._core.windows import Window
 from .._errors import Error, printable
+from .._repository.catalog import Backup, Catalog
+from .._repository.layout import Layout
+from .._repository.observe import repository_id
+from .._repository.observe_catalog import read_catalog
+from .._repository.observe_manifest import why_untrue
 from .._server.server import Server
 from .._values.target import Target
-from .catalog import read_catalog
 from .files import reason
 from .forks import fork_defects
-from .manifests import why_untrue
 from .own_wal import own_histories, own_segments, writing
-from .repository import repository_id
 from .runner import CommandRunner
 from .walcache import WalCache, cache_file
 from .waldump import WalReader

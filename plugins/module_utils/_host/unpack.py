@@ -15,7 +15,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-from .._core.manifest import Manifest
 from .._core.members import (
     BASE,
     WAL,
@@ -30,6 +29,7 @@ from .._core.members import (
 )
 from .._core.tarheader import Member
 from .._errors import CommandFailed, Error, InvalidValue
+from .._repository.manifest import Manifest
 from .._values.space import reserve
 from .runner import CommandRunner
 from .tarstream import Content, members, tar_files

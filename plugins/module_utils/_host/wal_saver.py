@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from .._core.forks import Forked, forked
-from .._core.layout import Layout
 from .._errors import CommandFailed, Error
+from .._repository.layout import Layout
 from .._values.progress import size_text
 from .._wal.names import SegmentName, classify
 from .._wal.pages import LONG_HEADER

@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from .._core.catalog import Catalog, SegmentFile
 from .._core.stretches import Stretch
 from .._core.walsource import Seen
 from .._errors import CommandFailed, Error
+from .._repository.catalog import Catalog, SegmentFile
 from .._wal.names import Lsn, SegmentName
 from .._wal.observe_users_text import lines_of_records
 from .._wal.pages import Place

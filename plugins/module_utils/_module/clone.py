@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from .._configuration.check import check_step
 from .._configuration.steps import CheckConfiguration
-from .._core.catalog import Backup
 from .._core.data_directory import DataDirectory
 from .._core.plan_clone import (
     check_configuration,
@@ -21,12 +20,13 @@ from .._core.plan_clone import (
     settings_in_place,
     socket_settings,
 )
-from .._core.plan_repository import check_owner
 from .._host.clone import holding_data, tablespace_places, unusable
 from .._host.cluster import missing_configuration, observe_identity, own_configuration, read_record
 from .._host.identity import read_identifier
 from .._host.processes import real_path
-from .._host.repository import known_major, require
+from .._repository.catalog import Backup
+from .._repository.observe import known_major, require
+from .._repository.plan import check_owner
 from .._wal.identity import Identity
 from .task import Task
 

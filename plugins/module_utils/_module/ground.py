@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from .._core.catalog import Backup
 from .._core.distribution import Found, NoCluster, remembered
 from .._core.ground import above, check_origin, needed_by
 from .._errors import Error
-from .._host.catalog import read_catalog
 from .._host.distribution import find_cluster, is_packaged
 from .._host.ground import check_host, check_way, is_there
 from .._host.processes import real_path
+from .._repository.catalog import Backup
+from .._repository.observe_catalog import read_catalog
 from .task import Task
 
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from .._core.catalog import Backup, Catalog
 from .._core.data_directory import RestoreRequest, check_exchangeable
 from .._core.plan_restore import check_directory
 from .._core.room import Parts, check_room
 from .._errors import Error
 from .._host.cluster import observe_directory
-from .._host.manifests import described_manifest
+from .._repository.catalog import Backup, Catalog
+from .._repository.observe_manifest import described_manifest
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._values.hints import hint_for, message_for

@@ -17,13 +17,13 @@ from .._core.rollback import free_stamp
 from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
 from .._host.archiving import why_not_executable
-from .._host.catalog import read_catalog
 from .._host.cluster import observe_directory, own_configuration
 from .._host.kept_data import kept_paths
 from .._host.processes import real_path
-from .._host.repository import require
 from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
+from .._repository.observe import require
+from .._repository.observe_catalog import read_catalog
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .dependents import observed, told_of_rollback

@@ -13,17 +13,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._core.layout import Layout, check_repositories
 from .._errors import Error, ServerUnavailable, presentable
 from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
 from .._host.ownership import check_user, held
 from .._host.processes import create_privately, current_user, find_postmaster, real_path
-from .._host.repository import require
 from .._host.runner import CommandRunner
 from .._host.tools import Connection
 from .._plan.apply import StepTable, apply, check_known
 from .._plan.plan import Plan, report
+from .._repository.layout import Layout, check_repositories
+from .._repository.observe import require
 from .._server.observe_places import check_repositories_apart
 from .._server.server import Server
 from .._values.hints import hint_for, message_for

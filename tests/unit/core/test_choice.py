@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import check_past
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName

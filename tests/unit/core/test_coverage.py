@@ -5,8 +5,8 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
 from tests.unit.examples import SIZE, catalog

@@ -7,8 +7,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import defects, problems
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
 from tests.unit.core.test_windows import BACKUPS

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
     BackupRequest,
     CompressWal,
@@ -25,6 +23,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from tests.unit.examples import backup, catalog, minutes
 
 LAYOUT = Layout("/srv/pgark", "main")

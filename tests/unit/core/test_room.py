@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts, check_room
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest, WalNeed
 from ansible_collections.pgark.postgres.plugins.module_utils._values.file_entry import FileEntry
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn

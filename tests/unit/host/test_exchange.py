@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
     ReleaseControl,
     SaveWal,
@@ -19,6 +18,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_switch 
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Step
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
 from tests.unit.fakes import FakeRunner, Killed, changes_of, killed_at
 from tests.unit.synthetic import contents, fill, name_of, segment

@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
-from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import (
+from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import (
     described_manifest,
     read_manifest,
     trusted_manifest,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.examples import BACKUP

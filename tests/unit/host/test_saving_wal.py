@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import compared, wal_saver
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._host.wal_saver import WalSaver
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from tests.unit.fakes import OK, Act, FakeRunner, Killed, changes_of, killed_at
 from tests.unit.synthetic import TINY, name_of, segment

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._host import survey
-from ansible_collections.pgark.postgres.plugins.module_utils._host.catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import SegmentFile
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
-from tests.unit.host.test_repository import lay_out, put_segment
+from tests.unit.repository.test_observe import lay_out, put_segment
 
 
 def test_a_segment_that_is_archived_and_removed_between_two_looks_is_not_missing(

@@ -20,8 +20,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged, unpack
 from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
-from ansible_collections.pgark.postgres.plugins.module_utils._host.manifests import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import (
     CONTROL,
     HELD_CONTROL,

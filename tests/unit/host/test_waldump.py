@@ -15,7 +15,6 @@ from typing import IO
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Catalog, SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch, stretches
 from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
@@ -24,6 +23,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.segments impo
 from ansible_collections.pgark.postgres.plugins.module_utils._host.walcache import WalCache, cache_file
 from ansible_collections.pgark.postgres.plugins.module_utils._host.waldump import WalReader
 from ansible_collections.pgark.postgres.plugins.module_utils._program.pgark_wal import Archive
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog, SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
 from tests.unit.examples import IDENTITY, SIZE, catalog, fork
 from tests.unit.wal.test_records import line

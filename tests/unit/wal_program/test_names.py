@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core import layout
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._repository import layout
 from ansible_collections.pgark.postgres.plugins.module_utils._wal import names as wal
 from tests.unit.wal_program.harness import MAGIC, MB, Repository, assert_failed, get, load, push, segment
 

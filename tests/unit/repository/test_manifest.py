@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.manifest import Manifest, WalNeed, compare
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest, WalNeed, compare
 from ansible_collections.pgark.postgres.plugins.module_utils._values.file_entry import FileEntry
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.examples import MB

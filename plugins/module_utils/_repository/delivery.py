@@ -13,9 +13,9 @@ import os
 from collections.abc import Generator
 from typing import NamedTuple
 
-from .._core.layout import Layout
 from .._errors import Error, printable
-from .files import read_small, room_of
+from .._host.files import read_small, room_of
+from .layout import Layout
 
 
 def require_archive(layout: Layout) -> None:

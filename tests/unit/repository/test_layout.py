@@ -7,7 +7,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import (
     Layout,
     check_name,
     check_path,
@@ -16,7 +17,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import
     parse_mode,
     utc_stamp,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
 HOSTILE_NAMES = [
     "",

@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import os
 
-from .._core.catalog import Backup
-from .._core.facts import check_manifest
-from .._core.manifest import Manifest
 from .._errors import Error, printable
+from .._host.digests import sha256_of
+from .._host.files import open_regular, read_small, reason
 from .._values.file_entry import FileEntry
-from .digests import sha256_of
-from .files import open_regular, read_small, reason
+from .catalog import Backup
+from .facts import check_manifest
+from .manifest import Manifest
 
 _LARGEST_MANIFEST = 1 << 31  # some ten million files
 _UNTRUSTED = "this backup cannot be trusted; restore from another one with backup_label"

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from .._core.plan_repository import RetireCluster
 from .._plan.apply import StepTable
-from . import repository
+from . import observe as repository
+from .plan import RetireCluster
 
 
 def _retire_cluster(step: RetireCluster, _context: object) -> None:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import KeptFile, Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core import cluster_document
-from ansible_collections.pgark.postgres.plugins.module_utils._core.catalog import Backup, SegmentFile, wal_ranges
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._repository import cluster_document
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, SegmentFile, wal_ranges
 from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity

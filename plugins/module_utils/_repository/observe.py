@@ -9,14 +9,14 @@ import os
 import re
 import stat
 
-from .._core import cluster_document
-from .._core.catalog import SegmentFile
-from .._core.layout import NAME, SUFFIXES, Layout
-from .._core.plan_repository import Entry, Found, hint_about_owner
 from .._errors import Error, InvalidValue, shown
+from .._host.files import group_name, locked, read_json, rename, user_name
 from .._values.markers import MARKER
 from .._wal.identity import Identity
-from .files import group_name, locked, read_json, rename, user_name
+from . import cluster_document
+from .catalog import SegmentFile
+from .layout import NAME, SUFFIXES, Layout
+from .plan import Entry, Found, hint_about_owner
 
 _PARTIAL = re.compile(r"\..+\.partial")
 _KINDS = ((stat.S_ISDIR, "directory"), (stat.S_ISREG, "file"), (stat.S_ISLNK, "link"))

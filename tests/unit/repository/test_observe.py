@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import Entry, plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
-from ansible_collections.pgark.postgres.plugins.module_utils._host import catalog, repository
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply_files import STEPS
+from ansible_collections.pgark.postgres.plugins.module_utils._repository import observe as repository
+from ansible_collections.pgark.postgres.plugins.module_utils._repository import observe_catalog as catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.plan import Entry, plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.pages import Place

@@ -9,15 +9,15 @@ import os
 import re
 from dataclasses import dataclass, field
 
-from .._core.catalog import Backup, Catalog, SegmentFile, wal_ranges
-from .._core.layout import MOST_PACKED, SUFFIXES, Layout
-from .._core.plan_repository import Entry
 from .._errors import Error, printable
+from .._host.files import read_history, read_json, reason
 from .._wal.identity import Identity
 from .._wal.names import SegmentName, TimelinePath, classify
+from .catalog import Backup, Catalog, SegmentFile, wal_ranges
 from .delivery import require_archive
-from .files import read_history, read_json, reason
-from .repository import check_kind, entry_of, require, segment_file, state_of
+from .layout import MOST_PACKED, SUFFIXES, Layout
+from .observe import check_kind, entry_of, require, segment_file, state_of
+from .plan import Entry
 
 _SEGMENTS = re.compile("[0-9A-F]{16}")
 _NAME = 24  # characters of a segment's name

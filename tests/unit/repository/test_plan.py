@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.cluster_document import as_document
-from ansible_collections.pgark.postgres.plugins.module_utils._core.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_repository import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, SetAccess, WriteDocument
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.cluster_document import as_document
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.plan import (
     Entry,
     Found,
     RetireCluster,
     plan_repository,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, SetAccess, WriteDocument
 from tests.unit.examples import IDENTITY
 
 LAYOUT = Layout("/srv/pgark", "main")
