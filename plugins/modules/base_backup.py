@@ -219,6 +219,7 @@ steps:
 
 from dataclasses import replace
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room import check_backup_room, expected
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
     BackupRequest,
@@ -231,7 +232,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving imp
     archiving_problems,
     check_out_of_recovery,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import require_replication
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (

@@ -272,14 +272,14 @@ restored:
 from contextlib import nullcontext
 from dataclasses import asdict
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import DataDirectory
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import (
     configuration_found,
     is_standby,
     major_version,
     observe_directory,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe_distribution import (
     distribution,
     has_pip,
     selinux_types,

@@ -519,14 +519,22 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import following, get_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     RestoreRequest,
     check_aside_free,
     check_exchangeable,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import (
+    check_configuration_place,
+    missing_configuration,
+    observe_directory,
+    own_configuration,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import is_alive, reserve
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation, exchanged
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import following, get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
@@ -547,17 +555,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
-from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation, exchanged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program, apply_staging, apply_switch
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
-    check_configuration_place,
-    missing_configuration,
-    observe_directory,
-    own_configuration,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext

@@ -89,14 +89,14 @@ pid:
   sample: 4711
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import check_unclaimed, settle
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._host.control import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.control import (
     Launch,
     ServerControl,
     wait_available,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import check_unclaimed, settle
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import find_postmaster
 from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run

@@ -199,7 +199,8 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import own_record
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_text import (
     enabling,
     switched_off,
@@ -207,7 +208,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_te
     will_be_off,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import own_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.dependents import waiting
 from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import (
     check_end,

@@ -267,6 +267,7 @@ steps:
 
 from collections.abc import Mapping, Sequence
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import parse_push, push_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
@@ -295,7 +296,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._host.own_wal import waiting_files

@@ -10,10 +10,7 @@ import re
 import struct
 import tarfile
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.control_file import (
-    checksum_offset,
-    crc32c,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.control_file import checksum_offset, crc32c
 from tests.support.recoverable import Recoverable
 from tests.support.sealing import forge, rewrite
 

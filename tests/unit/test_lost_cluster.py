@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import observe_distribution as distribution
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import distribution
 from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import locate
 from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout

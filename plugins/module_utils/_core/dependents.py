@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .subscription import Subscription
+from .._cluster.subscription import Subscription
 
 # ReplicationSlotOnDisk in src/backend/replication/slot.c: magic, checksum, version, length; of the rest the name,
 # the oid of the database, which a physical slot does not have, and the persistency.

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .._cluster.data_directory import RestoreRecord
 from .._errors import Error
 from .._plan.plan import Plan, Step
 from .._values.progress import size_text
-from .data_directory import RestoreRecord
 
 _HINT = "previous_data.yml lists what can be; nothing has been removed"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from .._cluster.data_directory import RestoreRecord
 from .._errors import Error
 from .._values.target import Target
 from .._values.times import format_time, parse_time
 from .._wal.names import Lsn, TimelinePath
-from .data_directory import RestoreRecord
 
 # SizeOfXLogLongPHD in src/include/access/xlog_internal.h, the longer one of two, shorter than the other with a record
 # behind it; and the size of a page of WAL that all but specially built servers have.

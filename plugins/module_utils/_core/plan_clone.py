@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from .._cluster.data_directory import DataDirectory, Place, RestoreRecord, RestoreRequest, unstamped
 from .._configuration.own_places import places_of_its_own
 from .._configuration.steps import RestoreConfiguration
 from .._errors import Error, InvalidValue
@@ -19,7 +20,6 @@ from .._server.recovery_settings import RECOVERY_SETTINGS
 from .._wal.identity import Identity
 from .._wal.names import SegmentName
 from .choice import Choice
-from .data_directory import DataDirectory, Place, RestoreRecord, RestoreRequest, unstamped
 from .plan_restore import check_directory
 from .restore_steps import FinishStaging
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from .._cluster.data_directory import DataDirectory, RestoreRecord
 from .._errors import Error
 from .._plan.plan import Plan, Step
-from .data_directory import DataDirectory, RestoreRecord
 
 # DBState in src/include/catalog/pg_control.h, as pg_controldata says it
 _CLEAN = "shut down"

@@ -16,6 +16,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from .._cluster.data_directory import (
+    DataDirectory,
+    RestoreRecord,
+    RestoreRequest,
+    check_aside_free,
+    check_exchangeable,
+    check_stopped,
+)
 from .._configuration.files import AUTOMATIC, KeptFile
 from .._configuration.steps import PlaceLinks, RestoreConfiguration
 from .._errors import Error
@@ -26,14 +34,6 @@ from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn
 from .choice import Choice
-from .data_directory import (
-    DataDirectory,
-    RestoreRecord,
-    RestoreRequest,
-    check_aside_free,
-    check_exchangeable,
-    check_stopped,
-)
 from .dependents import Dependents
 from .dependents_text import lasting
 from .kept_data import NoteKept, made_by

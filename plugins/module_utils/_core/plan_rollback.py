@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._cluster.data_directory import DataDirectory, RestoreRecord, check_exchangeable
 from .._errors import Error
 from .._plan.plan import Plan, Step
-from .data_directory import DataDirectory, RestoreRecord, check_exchangeable
 from .kept_data import NoteKept, made_by
 from .new_timeline import Anew
 from .plan_restore import turned_back

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._cluster.data_directory import RestoreRecord
 from .._plan.plan import Step
 from .._repository.layout import Layout
 from .._server.options import parse_options
@@ -16,7 +17,6 @@ from .._values.progress import size_text
 from .._values.target import STOPS
 from .._wal.identity import Identity
 from .._wal.names import SEGMENT_SIZES
-from .data_directory import RestoreRecord
 from .left_segments import LeftSegment
 
 _TOLD = ("restore_command", "listen_addresses")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count
 
+from .._cluster.data_directory import DataDirectory, RestoreRecord
 from .._errors import Error
 from .._repository.layout import utc_stamp
-from .data_directory import DataDirectory, RestoreRecord
 from .new_timeline import Lineage
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .._cluster import staged
 from .._configuration import check as configuration_check
 from .._configuration import observe as kept_files
 from .._configuration.steps import CheckConfiguration, PlaceLinks
@@ -25,7 +26,7 @@ from .._core.restore_steps import (
 )
 from .._plan.apply import StepTable
 from .._server.options import options_line
-from . import files, fitting, left_segments, restore, staged
+from . import files, fitting, left_segments, restore
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from .._cluster.observe import read_record
 from .._configuration import observe as kept_files
 from .._configuration.steps import RestoreConfiguration
 from .._core.kept_data import NoteKept
@@ -25,7 +26,6 @@ from .._core.restore_steps import (
 from .._errors import Error
 from .._plan.apply import StepTable
 from . import claim, kept_data, replayed, restore
-from .cluster import read_record
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 

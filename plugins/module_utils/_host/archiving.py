@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .._cluster.observe import is_standby
 from .._core.commands import archiving_program, parse_push
 from .._core.forks import FORK_HINT, Forked, forked
 from .._errors import CommandFailed, Error
@@ -18,7 +19,6 @@ from .._repository.layout import Layout
 from .._repository.observe import has_segment
 from .._server.server import Archiver, Server
 from .._wal.names import SegmentName
-from .cluster import is_standby
 from .digests import sha256_of
 from .forks import digest_of, waiting_fork
 from .own_wal import waiting_files

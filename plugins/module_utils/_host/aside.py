@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from .._core.data_directory import Damaged, DataDirectory, check_readable
+from .._cluster.data_directory import Damaged, DataDirectory, check_readable
+from .._cluster.observe import mark_of, own_record
 from .._core.rollback import Journal
 from .._errors import Error
 from .._values.documents import read_fields
-from .cluster import mark_of, own_record
 from .files import read_json
 from .kept_data import kept_paths
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from .._core.data_directory import Place
-from .cluster import places
+from .._cluster.data_directory import Place
+from .._cluster.observe import places
 from .mounts import is_mount_point
 
 # TABLESPACE_VERSION_DIRECTORY in src/include/common/relpath.h

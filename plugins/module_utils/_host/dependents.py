@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from .._cluster.subscription import Subscription
 from .._core.dependents import MOST, Dependents, Publication, Receiver, Slot, slot_on_disk
 from .._core.dependents_text import listed, printable
-from .._core.subscription import Subscription
 from .._errors import Error
 from .._server.connecting import APPLICATION
 from .._server.server import Server

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from .._cluster.observe import started_with, write_record
+from .._cluster.staged import recorded
 from .._configuration.files import AUTOMATIC, MAIN, is_below
 from .._configuration.observe import Gatherer, check_readable
 from .._configuration.rehearsal import laid_out
@@ -35,11 +37,9 @@ from .._errors import CommandFailed, Error
 from .._server.options import kept_words, parse_options
 from .._server.recovery_settings import automatic_value, changed_configuration
 from . import held_control
-from .cluster import started_with, write_record
 from .files import private_mode, read_small, write_file
 from .processes import memory
 from .runner import CommandRunner
-from .staged import recorded
 from .tools import ANSWER_SECONDS, control_data, effective_setting_cmd, library_directory_cmd
 
 _ARCHIVE_LIBRARY_SINCE = 15

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .._core.control_file import checksum_offset
+from .._cluster.control_file import checksum_offset
 from .._values.markers import HELD_CONTROL
 from .files import read_small, write_file
 from .runner import CommandRunner

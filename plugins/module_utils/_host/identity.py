@@ -11,11 +11,11 @@ import struct
 import time
 from collections.abc import Mapping
 
-from .._core.control_file import identifier_in, new_identifier, with_identifier
-from .._core.data_directory import DataDirectory, RestoreRecord
+from .._cluster.control_file import identifier_in, new_identifier, with_identifier
+from .._cluster.data_directory import DataDirectory, RestoreRecord
+from .._cluster.observe import write_record
 from .._core.plan_detach import SIGNALS, Clone
 from .claim import look
-from .cluster import write_record
 from .files import naming, open_regular, private_mode, read_small, rename, sync, sync_tree, write_file
 from .runner import CommandRunner
 from .tools import control_data, pg_resetwal_cmd

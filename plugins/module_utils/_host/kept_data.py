@@ -13,12 +13,12 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from .._core.data_directory import DataDirectory, RestoreRecord
+from .._cluster.data_directory import DataDirectory, RestoreRecord
+from .._cluster.marks import read_mark
+from .._cluster.observe import major_version, mark_of, own_record, own_staging
 from .._core.kept_data import Directory, Item, KeptNote, NoteKept, Users, made_by, sized, without_owned
 from .._errors import Error
-from .cluster import major_version, mark_of, own_record, own_staging
 from .files import make_directory, read_json, remove_tree, tree_size, write_json
-from .marks import read_mark
 from .mounts import is_mount_point
 from .processes import find_postmaster, servers
 

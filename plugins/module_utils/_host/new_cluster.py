@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
+from .._cluster.observe import major_version
 from .._core.new_cluster import FIRST_OF_USERS, FIRST_SEGMENT, Look, Written, first_write
 from .._wal.names import SegmentName
 from .._wal.observe_users_text import lines_of_records
-from .cluster import major_version
 from .runner import CommandRunner
 from .tools import control_data, pg_waldump_cmd
 

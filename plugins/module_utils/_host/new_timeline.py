@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from .._cluster.observe import started_with
 from .._core.new_timeline import SINGLE, Lineage, NewTimeline
 from .._errors import CommandFailed, Error
 from .._server.options import kept_words
-from .cluster import started_with
 from .files import remove_tree, write_file
 from .runner import CommandRunner
 from .tools import control_data, single_user_cmd

@@ -10,8 +10,9 @@ import stat
 from contextlib import suppress
 from dataclasses import replace
 
+from .._cluster.data_directory import RestoreRecord
+from .._cluster.observe import own_record, started_with, write_record
 from .._configuration.files import AUTOMATIC
-from .._core.data_directory import RestoreRecord
 from .._core.outcome import Outcome, check_outcome
 from .._errors import Error
 from .._server.options import check_command_line, parse_options
@@ -19,7 +20,6 @@ from .._server.recovery_settings import RECOVERY_SETTINGS, automatic_value, chan
 from .._server.server import RecoveryState, Server
 from .._server.settings import COMMAND_LINE
 from .._wal.names import TimelinePath
-from .cluster import own_record, started_with, write_record
 from .files import read_history, read_small, rename, write_file
 from .processes import find_postmaster
 

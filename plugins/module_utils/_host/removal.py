@@ -9,16 +9,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from .._cluster.marks import check_no_mounts, empty, remove_marked, remove_opened
+from .._cluster.observe import own_staging
+from .._cluster.staged import discard
 from .._core.kept_data import Directory, Item
 from .._errors import Error
 from .._wal.names import classify
 from .claim import look
-from .cluster import own_staging
 from .files import remove_tree
 from .kept_data import read_note
-from .marks import check_no_mounts, empty, remove_marked, remove_opened
 from .mounts import is_mount_point
-from .staged import discard
 
 # What else PostgreSQL and pgark-wal keep where the WAL is.
 _WAL_DIRECTORIES = ("archive_status", "summaries", "pgsql_tmp.pgark")

@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from .._cluster.marks import make_marked, mark, read_mark, remove_marked
+from .._cluster.observe import major_version
 from .._core.replayed import Found
 from .._errors import Error
 from .._values.markers import PLACE_MARK
-from .cluster import major_version
 from .files import remove_tree, rename, user_name
-from .marks import make_marked, mark, read_mark, remove_marked
 from .mounts import mounts
 from .processes import current_user
 

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 
-from .._core.data_directory import RestoreRecord
+from .._cluster.data_directory import RestoreRecord
+from .._cluster.marks import make_marked
+from .._cluster.observe import write_record
+from .._cluster.staged import recorded
 from .._core.label import check_checkpoint, check_control, check_label
 from .._core.members import left_out
 from .._core.restore_steps import CheckLabel, UnpackBackup
@@ -21,12 +24,9 @@ from .._server.recovery_settings import automatic_value, recovery_configuration
 from .._values.markers import CONTROL, HELD_CONTROL, PLACE_MARK, RECORD
 from . import held_control
 from .claim import look, settle
-from .cluster import write_record
 from .digests import sha256_of
 from .files import make_directory, private_mode, read_small, remove_tree, rename, sync_tree, write_file
-from .marks import make_marked
 from .runner import CommandRunner
-from .staged import recorded
 from .tools import control_data, pg_verifybackup_cmd, pg_waldump_cmd
 from .unpack import Unpacker
 

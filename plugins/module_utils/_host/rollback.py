@@ -9,14 +9,14 @@ import os
 from contextlib import suppress
 from dataclasses import asdict
 
-from .._core.data_directory import DataDirectory, RestoreRecord
+from .._cluster.data_directory import DataDirectory, RestoreRecord
+from .._cluster.observe import major_version, mark_of, read_record, system_identifier
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
 from .._values.markers import HELD_CONTROL
 from . import new_timeline
 from .aside import journal_of, read_journal
 from .claim import look, settle
-from .cluster import major_version, mark_of, read_record, system_identifier
 from .files import remove_tree, write_json
 from .kept_data import kept_paths
 from .mounts import is_mount_point

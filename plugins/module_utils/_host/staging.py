@@ -9,8 +9,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .._core.data_directory import DataDirectory
-from .cluster import read_record
+from .._cluster.data_directory import DataDirectory
+from .._cluster.observe import read_record
 from .files import tree_size
 from .mounts import is_mount_point
 from .processes import bytes_read

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._cluster.observe import own_record
 from .._repository.observe import repository_id
 from .archiving import program_in_use
-from .cluster import own_record
 from .survey import Survey
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .._core.data_directory import RestoreRecord
+from .._cluster.data_directory import RestoreRecord
+from .._cluster.observe import write_record
+from .._cluster.subscription import Subscription
 from .._core.dependents_text import printable
-from .._core.subscription import Subscription
 from .._errors import Error
 from .._server.server import Server
-from .cluster import write_record
 from .dependents import text_of
 
 # The slot at the publisher belongs to the original: a clone that dropped such a subscription would drop the slot.

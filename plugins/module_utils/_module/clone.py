@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from .._cluster.data_directory import DataDirectory
+from .._cluster.observe import missing_configuration, observe_identity, own_configuration, read_record
 from .._configuration.check import check_step
 from .._configuration.steps import CheckConfiguration
-from .._core.data_directory import DataDirectory
 from .._core.plan_clone import (
     check_configuration,
     check_detached,
@@ -21,7 +22,6 @@ from .._core.plan_clone import (
     socket_settings,
 )
 from .._host.clone import holding_data, tablespace_places, unusable
-from .._host.cluster import missing_configuration, observe_identity, own_configuration, read_record
 from .._host.identity import read_identifier
 from .._host.processes import real_path
 from .._repository.catalog import Backup

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from .._cluster.data_directory import DataDirectory
+from .._cluster.observe import own_configuration
 from .._configuration.files import MAIN, Kept, KeptFile, to_put_back, what_differs
 from .._configuration.observe import check_places, content_of, places_of, states, texts_of
 from .._configuration.put_back import check_links, check_put_back, named_by, read_with, what_comes_back
 from .._configuration.steps import CheckConfiguration, PutBack, RestoreConfiguration
-from .._core.data_directory import DataDirectory
 from .._core.fitting import CheckStartable, RaiseSettings
 from .._core.plan_clone import with_checks
-from .._host.cluster import own_configuration
 from .._host.processes import real_path
 from .._plan.plan import Plan
 from .._repository.catalog import Backup

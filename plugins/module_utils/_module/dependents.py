@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .._core.data_directory import DataDirectory, RestoreRequest
+from .._cluster.data_directory import DataDirectory, RestoreRequest
 from .._core.dependents import Dependents
 from .._core.dependents_text import consequences, undone
 from .._errors import Error

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from .._core.data_directory import check_stopped
+from .._cluster.data_directory import check_stopped
+from .._cluster.observe import observe_directory
 from .._core.plan_detach import Clone, plan_detach
 from .._host.apply_detach import STEPS, DetachContext
-from .._host.cluster import observe_directory
 from .._host.identity import generate, observe_clone
 from .task import Result, Task, planned
 from .under_way import check_known

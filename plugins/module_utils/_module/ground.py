@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from .._core.distribution import Found, NoCluster, remembered
-from .._core.ground import above, check_origin, needed_by
+from .._cluster.distribution import Found, NoCluster, remembered
+from .._cluster.ground import above, check_origin, needed_by
+from .._cluster.observe_distribution import find_cluster, is_packaged
+from .._cluster.observe_ground import check_host, check_way, is_there
 from .._errors import Error
-from .._host.distribution import find_cluster, is_packaged
-from .._host.ground import check_host, check_way, is_there
 from .._host.processes import real_path
 from .._repository.catalog import Backup
 from .._repository.observe_catalog import read_catalog

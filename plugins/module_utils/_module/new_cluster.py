@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .._core.data_directory import DataDirectory
+from .._cluster.data_directory import DataDirectory
+from .._cluster.observe import major_version
 from .._core.new_cluster import signs_of_use
-from .._host.cluster import major_version
 from .._host.new_cluster import look
 from .._wal.identity import Identity
 from .task import Task

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from .._core.data_directory import RestoreRequest, check_exchangeable
+from .._cluster.data_directory import RestoreRequest, check_exchangeable
+from .._cluster.observe import observe_directory
 from .._core.plan_restore import check_directory
 from .._core.room import Parts, check_room
 from .._errors import Error
-from .._host.cluster import observe_directory
 from .._repository.catalog import Backup, Catalog
 from .._repository.observe_manifest import described_manifest
 from .._server.managers import check_unmanaged

@@ -13,10 +13,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .._cluster.observe import bin_directory_for, server_log
+from .._cluster.ownership import check_user, held
 from .._errors import Error, ServerUnavailable, presentable
-from .._host.cluster import bin_directory_for, server_log
 from .._host.files import locked, refused
-from .._host.ownership import check_user, held
 from .._host.processes import create_privately, current_user, find_postmaster, real_path
 from .._host.runner import CommandRunner
 from .._host.tools import Connection

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from .._core.data_directory import DataDirectory, check_readable
+from .._cluster.data_directory import DataDirectory, check_readable
+from .._cluster.observe import with_damage
 from .._core.rollback import check_no_rollback
 from .._host.aside import under_way
-from .._host.cluster import with_damage
 from .._host.kept_data import kept_paths
 from .._host.mounts import is_mount_point
 

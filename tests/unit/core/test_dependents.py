@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.subscription import Subscription
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import (
     Dependents,
     Publication,
@@ -25,7 +26,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_te
     undone,
     will_be_off,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.subscription import Subscription
 
 ONE = Receiver("db2", "192.0.2.2", "sync")
 MIRROR = Receiver("mirror", "192.0.2.9")

@@ -7,17 +7,17 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
-    CheckConfiguration,
-    check_effective,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     Place,
     RestoreRecord,
     RestoreRequest,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
+    CheckConfiguration,
+    check_effective,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
     check_clone_directory,

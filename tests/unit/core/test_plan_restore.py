@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import KeptFile
-from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
-    PlaceLinks,
-    RestoreConfiguration,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     Place,
     Reservation,
     RestoreRecord,
     RestoreRequest,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import KeptFile
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
+    PlaceLinks,
+    RestoreConfiguration,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment

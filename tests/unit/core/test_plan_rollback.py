@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     Damaged,
     DataDirectory,
     RestoreRecord,

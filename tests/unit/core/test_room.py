@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, Place
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import DataDirectory, Place
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, Parts, check_room
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest, WalNeed

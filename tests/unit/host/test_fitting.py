@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import CheckStartable, RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import fitting
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._server.options import options_line
 from ansible_collections.pgark.postgres.plugins.module_utils._server.recovery_settings import automatic_value

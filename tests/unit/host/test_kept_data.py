@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import marks
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import Item, NoteKept, Users, reason
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, marks, removal
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import write_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, removal
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.fakes import Killed, changes_of, full, killed_at
 from tests.unit.synthetic import contents, fill, name_of

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.marks import read_mark
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import Found
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import replayed
-from ansible_collections.pgark.postgres.plugins.module_utils._host.marks import read_mark
 from ansible_collections.pgark.postgres.plugins.module_utils._host.mount_table import Mounts
 from tests.unit.fakes import Killed, full, killed_at
 

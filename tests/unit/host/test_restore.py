@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import staged
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import Reservation, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import read_record, write_record
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record, write_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host import restore
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import (

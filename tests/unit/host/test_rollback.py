@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import DataDirectory, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import DataDirectory, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import (
+    mark_of,
+    observe_directory,
+    write_record,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import aside, rollback
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import (
-    mark_of,
-    observe_directory,
-    write_record,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS

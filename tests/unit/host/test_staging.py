@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import bytes_read
 from ansible_collections.pgark.postgres.plugins.module_utils._host.staging import look_at_staging

@@ -15,11 +15,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import staged
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import Reservation, RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import UnpackBackup
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, staged, unpack
-from ansible_collections.pgark.postgres.plugins.module_utils._host.cluster import read_record
+from ansible_collections.pgark.postgres.plugins.module_utils._host import restore, unpack
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import read_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import (

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import RestoreRecord
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._repository import cluster_document

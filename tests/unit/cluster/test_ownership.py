@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import Reservation
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import ownership
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import Reservation
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import held, is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import ownership
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import locked
-from ansible_collections.pgark.postgres.plugins.module_utils._host.ownership import held, is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import started_at
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from tests.unit.synthetic import fill

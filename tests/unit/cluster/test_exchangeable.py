@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     check_exchangeable,
 )

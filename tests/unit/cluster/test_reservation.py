@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     Reservation,
     RestoreRecord,
     RestoreRequest,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.reservation import check_reservation
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe_distribution import (
+    find_cluster,
+    selinux_types,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.distribution import find_cluster, selinux_types
 from tests.unit.synthetic import fill
 
 CONFIGURATION = "etc/postgresql/17/main/postgresql.conf"

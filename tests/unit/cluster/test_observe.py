@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.data_directory import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import observe as cluster
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     Place,
     Reservation,
     RestoreRecord,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import cluster
 from ansible_collections.pgark.postgres.plugins.module_utils._host import mounts as host_mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._host.mount_table import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.ground import Lacking, Needed
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ground import Lacking, Needed
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe_ground import check_way, lacking
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.ground import check_way, lacking
 
 
 def test_a_directory_is_missing_with_those_above_it(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import glob
 import importlib.util
 import os
 
-from .._core.distribution import (
+from .distribution import (
     DATA_DIRECTORIES,
     DEBIAN_CONFIGURATIONS,
     SELINUX_TYPES,

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 
-from .._core.data_directory import Reservation
 from .._errors import Busy, Error
+from .._host.files import open_lock_file, sign, user_name
+from .._host.mounts import is_mount_point
+from .._host.processes import is_running, started_at
 from .._repository.layout import Layout
 from .._repository.observe import repository_id
-from .files import open_lock_file, sign, user_name
-from .mounts import is_mount_point
-from .processes import is_running, started_at
+from .data_directory import Reservation
 
 _HINT = "wait until it and what it started have ended, and try again"
 _MARK = "pgark.postgres: "

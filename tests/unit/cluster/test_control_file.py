@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.control_file import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.control_file import (
     checksum_offset,
     crc32c,
     identifier_in,

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster import marks
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import marks
 from ansible_collections.pgark.postgres.plugins.module_utils._host.mount_table import Mounts
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import PLACE_MARK
 from tests.unit.fakes import Killed, changes_of, killed_at

@@ -11,20 +11,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
 
-from .._core.data_directory import Damaged, DataDirectory, Place, Reservation, RestoreRecord
-from .._core.subscription import Subscription
 from .._errors import CommandFailed, Error
+from .._host.files import open_regular, private_mode, read_json, read_small, room_of, tree_size, write_json
+from .._host.mounts import is_mount_point, mounts
+from .._host.processes import arguments, find_server
+from .._host.runner import CommandRunner
+from .._host.tools import control_data, find_bin_directory
 from .._server.options import option_words
 from .._server.recovery_settings import quoted_settings
 from .._values.documents import optional, read_fields, record_of, sequence
 from .._values.markers import HELD_CONTROL, RECORD
 from .._values.secrets import masked
 from .._wal.identity import Identity
-from .files import open_regular, private_mode, read_json, read_small, room_of, tree_size, write_json
-from .mounts import is_mount_point, mounts
-from .processes import arguments, find_server
-from .runner import CommandRunner
-from .tools import control_data, find_bin_directory
+from .data_directory import Damaged, DataDirectory, Place, Reservation, RestoreRecord
+from .subscription import Subscription
 
 _IDENTIFIER, _SEGMENT_SIZE = "Database system identifier", "Bytes per WAL segment"
 

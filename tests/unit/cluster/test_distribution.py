@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.distribution import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.distribution import (
     Found,
     candidates,
     cluster_in,

@@ -5,14 +5,14 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Kept, KeptFile, Origin
-from ansible_collections.pgark.postgres.plugins.module_utils._core.ground import (
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ground import (
     Lacking,
     Needed,
     check_ground,
     check_origin,
     needed_by,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Kept, KeptFile, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 ORIGIN = Origin("/var/lib/postgresql/17/main", "/etc/postgresql/17/main", 5432)

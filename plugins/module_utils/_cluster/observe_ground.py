@@ -9,9 +9,9 @@ import os
 import stat
 from collections.abc import Iterable
 
-from .._core.ground import Lacking, Needed, check_ground
 from .._errors import Error
-from .files import group_name, user_name
+from .._host.files import group_name, user_name
+from .ground import Lacking, Needed, check_ground
 
 
 def is_there(path: str) -> bool:

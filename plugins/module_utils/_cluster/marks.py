@@ -17,9 +17,9 @@ from contextlib import suppress
 from typing import Any
 
 from .._errors import Error
+from .._host.files import empty_directory, sync, write_json
+from .._host.mounts import mounts
 from .._values.markers import PLACE_MARK
-from .files import empty_directory, sync, write_json
-from .mounts import mounts
 
 _PRIVATE = 0o700
 _LONGEST = 65536

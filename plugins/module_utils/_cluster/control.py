@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .._errors import CommandFailed, ServerRefuses, ServerUnavailable
+from .._host.processes import end_process, environment, find_postmaster, own_environment
+from .._host.runner import CommandRunner
+from .._host.tools import Connection, pg_ctl_cmd, pg_ctl_start_cmd
 from .._server.options import kept_words
 from .._server.server import Server
-from .cluster import started_with
-from .processes import end_process, environment, find_postmaster, own_environment
-from .runner import CommandRunner
-from .tools import Connection, pg_ctl_cmd, pg_ctl_start_cmd
+from .observe import started_with
 
 # What pg_ctl sends for its modes: "Shutting Down the Server" (section 18.5 of PostgreSQL 17's manual).
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from .._core.data_directory import RestoreRecord
 from .._errors import Error
+from .._host.files import is_full, read_small, remove_tree
 from .._values.markers import RECORD
-from .cluster import read_record, write_record
-from .files import is_full, read_small, remove_tree
+from .data_directory import RestoreRecord
 from .marks import remove_marked
+from .observe import read_record, write_record
 
 # As `write_json` writes it, and the contrary in as many bytes.
 _COMPLETE = b'"complete": true'
