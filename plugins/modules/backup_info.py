@@ -363,12 +363,12 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._host.standing import standing
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, TARGET, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._module.obstacle import obstacle
 from ansible_collections.pgark.postgres.plugins.module_utils._module.survey import surveyed
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, TARGET, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import TARGETS, Target
 
 

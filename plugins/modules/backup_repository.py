@@ -137,14 +137,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone im
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._repository import apply as apply_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._repository import observe as repository
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout, parse_mode
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.plan import plan_repository
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_places import check_repositories_apart
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 
 STEPS = {**apply_files.STEPS, **apply_repository.STEPS}

@@ -238,18 +238,13 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import 
     available_decompressors,
     server_compressions,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
-    COMMON,
-    COMPRESSION,
-    required,
-    spec,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import check_identity
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import leftovers
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._server.settings import choose_compression
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, COMPRESSION, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_age
 
 

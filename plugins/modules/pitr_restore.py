@@ -562,13 +562,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.program impor
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
-    COMMON,
-    REPOSITORIES,
-    TARGET,
-    required,
-    spec,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
     check_clone,
     kept_settings,
@@ -588,7 +581,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback im
     new_stamp,
     roll_back,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
@@ -607,6 +599,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._server.recovery_se
     with_tablespaces_in_place,
     without_reading_ahead,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import (
+    COMMON,
+    REPOSITORIES,
+    TARGET,
+    required,
+    spec,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 

@@ -98,8 +98,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import check_unclaimed, settle
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import find_postmaster
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 
 _STATES = ["started", "stopped", "restarted", "reloaded", "available"]
 _ACTIONS = {

@@ -103,9 +103,9 @@ steps:
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import RemoveKept, plan_removal
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_kept_data import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._host.kept_data import missing, observe_kept
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_no_rollback_at
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 
 
 def perform(task: Task) -> Result:

@@ -93,8 +93,8 @@ from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import Item, reason
 from ansible_collections.pgark.postgres.plugins.module_utils._host.kept_data import observe_kept
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 
 
 def perform(task: Task) -> Result:

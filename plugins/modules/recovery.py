@@ -226,10 +226,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.subscriptions
     disable,
     kept_off,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import RecoveryState, Server
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 
 NOT_PROMOTED = {"restart_required": False, "proof_required": False, "to_do": [], "subscriptions_disabled": []}
 

@@ -107,9 +107,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving imp
     require_archiving,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import note_proved
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import COMMON, required, spec
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import require
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 
 _LONGEST_NAME = 63

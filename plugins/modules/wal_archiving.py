@@ -306,15 +306,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.replication i
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.takeover import kept_place, read_kept
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import (
-    COMMON,
-    COMPRESSION,
-    REPOSITORIES,
-    required,
-    spec,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
@@ -328,6 +320,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._server.settings im
     changes,
     choose_compression,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import (
+    COMMON,
+    COMPRESSION,
+    REPOSITORIES,
+    required,
+    spec,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import masked_all
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 

@@ -14,8 +14,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster import obs
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import locate
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Task
 from tests.unit.examples import backup
 from tests.unit.repository.test_observe import lay_out, put
 

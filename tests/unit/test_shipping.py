@@ -14,11 +14,11 @@ from typing import get_type_hints
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._module.task import Task
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply as kernel
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import StepTable
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, Plan, Step
+from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Task
 from tests.gates.layers import COLLECTION
 from tests.gates.setup import ROOT
 from tests.gates.shipping import UTILS, appliers, file_of, reached, shipped, steps_of

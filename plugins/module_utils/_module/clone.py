@@ -27,8 +27,8 @@ from .._host.processes import real_path
 from .._repository.catalog import Backup
 from .._repository.observe import known_major, require
 from .._repository.plan import check_owner
+from .._task.task import Task
 from .._wal.identity import Identity
-from .task import Task
 
 
 def of_source(task: Task) -> Task:

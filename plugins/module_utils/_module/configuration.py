@@ -19,7 +19,7 @@ from .._core.plan_clone import with_checks
 from .._host.processes import real_path
 from .._plan.plan import Plan
 from .._repository.catalog import Backup
-from .task import Task
+from .._task.task import Task
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from .._core.dependents import Dependents
 from .._core.dependents_text import consequences, undone
 from .._errors import Error
 from .._host.dependents import ask, look, not_seen
-from .task import Task
+from .._task.task import Task
 
 
 def observed(task: Task, directory: DataDirectory) -> Dependents | None:

@@ -13,7 +13,7 @@ from .._errors import Error
 from .._host.processes import real_path
 from .._repository.catalog import Backup
 from .._repository.observe_catalog import read_catalog
-from .task import Task
+from .._task.task import Task
 
 
 def locate(task: Task) -> tuple[Found, str | None]:

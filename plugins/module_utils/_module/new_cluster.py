@@ -11,8 +11,8 @@ from .._cluster.data_directory import DataDirectory
 from .._cluster.observe import major_version
 from .._core.new_cluster import signs_of_use
 from .._host.new_cluster import look
+from .._task.task import Task
 from .._wal.identity import Identity
-from .task import Task
 
 
 def with_use(task: Task, directory: DataDirectory, identity: Identity) -> DataDirectory:

@@ -14,12 +14,12 @@ from .._repository.catalog import Backup, Catalog
 from .._repository.observe_manifest import described_manifest
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
+from .._task.task import Task
 from .._values.hints import hint_for, message_for
 from .._values.target import Target
 from .clone import with_places
 from .ground import check_missing
 from .new_cluster import with_use
-from .task import Task
 from .under_way import check_known
 
 

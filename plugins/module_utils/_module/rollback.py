@@ -26,8 +26,8 @@ from .._repository.observe import require
 from .._repository.observe_catalog import read_catalog
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
+from .._task.task import Result, Task, planned
 from .dependents import observed, told_of_rollback
-from .task import Result, Task, planned
 from .under_way import check_known
 
 STEPS = {**apply_switch.STEPS, **apply_rollback.STEPS}

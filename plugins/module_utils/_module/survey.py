@@ -12,7 +12,7 @@ from .._host.processes import find_postmaster, real_path
 from .._host.survey import Survey
 from .._host.tools import find_bin_directory
 from .._server.driver import psycopg_version
-from .task import Task
+from .._task.task import Task
 
 
 @contextmanager

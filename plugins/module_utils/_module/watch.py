@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from .._host.recovery import Watch
-from .task import Task
+from .._task.task import Task
 
 
 def watch_of(task: Task) -> Watch:

@@ -22,7 +22,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.commands impo
     quote_word,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from ansible_collections.pgark.postgres.plugins.module_utils._module.arguments import check_jobs
+from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import check_jobs
 
 SEGMENT = "000000010000000000000003"
 HOSTILE_PATHS = [

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NoReturn
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._module import task
+from ansible_collections.pgark.postgres.plugins.module_utils._task import task
 
 
 class Failed(BaseException):
