@@ -91,8 +91,8 @@ previous_data:
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import Item, reason
-from ansible_collections.pgark.postgres.plugins.module_utils._host.kept_data import observe_kept
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.observe import observe_kept
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import Item, reason
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 

@@ -28,6 +28,7 @@ from .._configuration.files import AUTOMATIC, KeptFile
 from .._configuration.steps import PlaceLinks, RestoreConfiguration
 from .._errors import Error
 from .._plan.plan import Plan, Step
+from .._previous_data.plan import NoteKept, made_by
 from .._repository.catalog import Backup
 from .._repository.layout import Layout
 from .._values.times import format_time
@@ -36,7 +37,6 @@ from .._wal.names import Lsn
 from .choice import Choice
 from .dependents import Dependents
 from .dependents_text import lasting
-from .kept_data import NoteKept, made_by
 from .left_segments import left_segments
 from .parameters import asked_by_wal
 from .restore_steps import (

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .._cluster.data_directory import DataDirectory, RestoreRecord, check_exchangeable
 from .._errors import Error
 from .._plan.plan import Plan, Step
-from .kept_data import NoteKept, made_by
+from .._previous_data.plan import NoteKept, made_by
 from .new_timeline import Anew
 from .plan_restore import turned_back
 from .restore_steps import PutInPlace, ReleaseControl, SetAside

@@ -11,7 +11,8 @@ from .._core.new_timeline import NewTimeline, StayOnTimeline
 from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
 from .._errors import Error
 from .._plan.apply import StepTable
-from . import aside, kept_data, new_timeline, rollback
+from .._previous_data import observe as kept_data
+from . import aside, new_timeline, rollback
 from .restore_context import RestoreContext
 
 

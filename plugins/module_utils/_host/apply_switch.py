@@ -11,7 +11,6 @@ from dataclasses import replace
 from .._cluster.observe import read_record
 from .._configuration import observe as kept_files
 from .._configuration.steps import RestoreConfiguration
-from .._core.kept_data import NoteKept
 from .._core.restore_steps import (
     MoveTablespaces,
     MoveTablespacesBack,
@@ -25,7 +24,9 @@ from .._core.restore_steps import (
 )
 from .._errors import Error
 from .._plan.apply import StepTable
-from . import claim, kept_data, replayed, restore
+from .._previous_data import observe as kept_data
+from .._previous_data.plan import NoteKept
+from . import claim, replayed, restore
 from .restore_context import RestoreContext
 from .wal_saver import WalSaver
 

@@ -13,12 +13,12 @@ from .._cluster.data_directory import DataDirectory, RestoreRecord
 from .._cluster.observe import major_version, mark_of, read_record, system_identifier
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
+from .._previous_data.observe import kept_paths
 from .._values.markers import HELD_CONTROL
 from . import new_timeline
 from .aside import journal_of, read_journal
 from .claim import look, settle
 from .files import remove_tree, write_json
-from .kept_data import kept_paths
 from .mounts import is_mount_point
 from .processes import find_postmaster
 from .restore import move_in, move_out

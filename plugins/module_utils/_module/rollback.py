@@ -18,10 +18,10 @@ from .._core.rollback import free_stamp
 from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
 from .._host.archiving import why_not_executable
-from .._host.kept_data import kept_paths
 from .._host.processes import real_path
 from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
+from .._previous_data.observe import kept_paths
 from .._repository.observe import require
 from .._repository.observe_catalog import read_catalog
 from .._server.managers import check_unmanaged

@@ -9,8 +9,8 @@ from .._cluster.data_directory import DataDirectory, check_readable
 from .._cluster.observe import with_damage
 from .._core.rollback import check_no_rollback
 from .._host.aside import under_way
-from .._host.kept_data import kept_paths
 from .._host.mounts import is_mount_point
+from .._previous_data.observe import kept_paths
 
 
 def check_not_under_way(directory: DataDirectory) -> None:

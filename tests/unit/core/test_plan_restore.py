@@ -23,7 +23,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._configuration.step
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
@@ -58,6 +57,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.room import A
 from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, Step, report
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import NoteKept
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target

@@ -17,7 +17,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_direc
     check_readable,
     check_stopped,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import NoteKept, made_by
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import (
     BringBack,
@@ -43,6 +42,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, report
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import NoteKept, made_by
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.examples import NOON, minutes

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import (
     Directory,
     Item,
     RemoveKept,
@@ -17,7 +18,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data imp
     sized,
     without_owned,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 DATA = "/data"
 KEPT = "/data.before-1"

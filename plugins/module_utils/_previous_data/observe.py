@@ -16,11 +16,11 @@ from typing import Any
 from .._cluster.data_directory import DataDirectory, RestoreRecord
 from .._cluster.marks import read_mark
 from .._cluster.observe import major_version, mark_of, own_record, own_staging
-from .._core.kept_data import Directory, Item, KeptNote, NoteKept, Users, made_by, sized, without_owned
 from .._errors import Error
-from .files import make_directory, read_json, remove_tree, tree_size, write_json
-from .mounts import is_mount_point
-from .processes import find_postmaster, servers
+from .._host.files import make_directory, read_json, remove_tree, tree_size, write_json
+from .._host.mounts import is_mount_point
+from .._host.processes import find_postmaster, servers
+from .plan import Directory, Item, KeptNote, NoteKept, Users, made_by, sized, without_owned
 
 _PRIVATE = 0o700
 

@@ -14,9 +14,10 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster import marks
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import write_record
-from ansible_collections.pgark.postgres.plugins.module_utils._core.kept_data import Item, NoteKept, Users, reason
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import kept_data, removal
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data import apply_removal as removal
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data import observe as kept_data
+from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import Item, NoteKept, Users, reason
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.fakes import Killed, changes_of, full, killed_at
 from tests.unit.synthetic import contents, fill, name_of

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from .._core.kept_data import RemoveKept
 from .._plan.apply import StepTable
-from . import removal
+from . import apply_removal as removal
+from .plan import RemoveKept
 
 
 def _remove_kept(step: RemoveKept, _context: object) -> None:

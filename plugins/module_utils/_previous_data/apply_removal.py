@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from .._cluster.marks import check_no_mounts, empty, remove_marked, remove_opened
 from .._cluster.observe import own_staging
 from .._cluster.staged import discard
-from .._core.kept_data import Directory, Item
 from .._errors import Error
+from .._host.claim import look
+from .._host.files import remove_tree
+from .._host.mounts import is_mount_point
 from .._wal.names import classify
-from .claim import look
-from .files import remove_tree
-from .kept_data import read_note
-from .mounts import is_mount_point
+from .observe import read_note
+from .plan import Directory, Item
 
 # What else PostgreSQL and pgark-wal keep where the WAL is.
 _WAL_DIRECTORIES = ("archive_status", "summaries", "pgsql_tmp.pgark")
