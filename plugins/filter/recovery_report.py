@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._core.fleet_report import asked_target, fleet_report
 from ..module_utils._errors import Error
+from ..module_utils._windows.report import asked_target, fleet_report
 
 
 def recovery_report(fleet: Any, target: Mapping[str, Any] | None = None) -> list[str]:

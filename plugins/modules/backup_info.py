@@ -356,20 +356,20 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import Defect
-from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_seconds
-from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
-from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._host.standing import standing
-from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.obstacle import obstacle
-from ansible_collections.pgark.postgres.plugins.module_utils._module.survey import surveyed
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, TARGET, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import TARGETS, Target
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.defects import Defect
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.estimate import restore_seconds
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.forks import Forked
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.module import surveyed
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe import Survey
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
 
 
 def perform(task: Task) -> Result:

@@ -533,9 +533,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation, exchanged
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import following, get_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import restore_text
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
     asked_by_wal,
@@ -553,7 +551,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
     plan_staging,
     plan_switch,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
@@ -561,7 +558,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
-from ansible_collections.pgark.postgres.plugins.module_utils._host.survey import Survey
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
     check_clone,
     kept_settings,
@@ -609,6 +605,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments imp
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.estimate import restore_text
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe import Survey
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
 
 STEPS = {**apply_files.STEPS, **apply_program.STEPS, **apply_staging.STEPS, **apply_switch.STEPS}
 

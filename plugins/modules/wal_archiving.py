@@ -269,7 +269,6 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import parse_push, push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
     DrainArchive,
     check_changeable,
@@ -298,7 +297,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archivi
 from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
-from ansible_collections.pgark.postgres.plugins.module_utils._host.own_wal import waiting_files
 from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import (
     require_place_of_its_own,
@@ -330,6 +328,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments imp
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import masked_all
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.coverage import uncovered
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe_own_wal import waiting_files
 
 _BEFORE_THE_RESTART = "install what the library belongs to, or take it out of the setting, before the next restart"
 STEPS = {**apply_files.STEPS, **apply_program.STEPS, **apply_archiving.STEPS}

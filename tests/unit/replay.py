@@ -8,12 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
-from ansible_collections.pgark.postgres.plugins.module_utils._core.decision import Decision, Writing
-from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import problems
-from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
-from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import Window
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
@@ -26,6 +20,12 @@ from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import
     Tablespace,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.summary import Summary
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.defects import problems
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.resolver import Decision, Writing
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.source import Seen
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import Stretch
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.windows import Window
 from tests.unit.examples import SIZE, minutes
 
 Record = Ended | Point | Checkpoint | Begun | Parameters | Tablespace

@@ -18,7 +18,7 @@ from typing import Any
 from .._errors import Error, InvalidValue
 from .._values.target import TARGETS, Target, parse_timeline
 from .._values.times import parse_age
-from .fleet_report import asked_target
+from .._windows.report import asked_target
 from .new_timeline import CHOICES
 
 Reader = Callable[[str, Any], Any]

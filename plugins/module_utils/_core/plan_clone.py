@@ -19,7 +19,7 @@ from .._repository.layout import check_path
 from .._server.recovery_settings import RECOVERY_SETTINGS
 from .._wal.identity import Identity
 from .._wal.names import SegmentName
-from .choice import Choice
+from .._windows.choice import Choice
 from .plan_restore import check_directory
 from .restore_steps import FinishStaging
 

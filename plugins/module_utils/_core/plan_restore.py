@@ -34,7 +34,7 @@ from .._repository.layout import Layout
 from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn
-from .choice import Choice
+from .._windows.choice import Choice
 from .dependents import Dependents
 from .dependents_text import lasting
 from .left_segments import left_segments

@@ -25,9 +25,9 @@ from .._plan.apply import StepTable
 from .._repository.layout import Layout
 from .._server.server import Server
 from .._wal.identity import Identity
+from .._windows.observe import Survey
 from . import archiving, backup, files
 from .runner import CommandRunner
-from .survey import Survey
 from .tools import compression_options, pg_basebackup_cmd
 
 

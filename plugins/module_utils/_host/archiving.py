@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 from .._cluster.observe import is_standby
 from .._core.commands import archiving_program, parse_push
-from .._core.forks import FORK_HINT, Forked, forked
 from .._errors import CommandFailed, Error
 from .._repository.layout import Layout
 from .._repository.observe import has_segment
 from .._server.server import Archiver, Server
 from .._wal.names import SegmentName
+from .._windows.forks import FORK_HINT, Forked, forked
+from .._windows.observe_forks import digest_of, waiting_fork
+from .._windows.observe_own_wal import waiting_files
 from .digests import sha256_of
-from .forks import digest_of, waiting_fork
-from .own_wal import waiting_files
 from .runner import CommandRunner, said
 from .tools import wal_program_cmd
 

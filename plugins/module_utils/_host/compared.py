@@ -16,9 +16,9 @@ from contextlib import suppress
 
 from .._errors import Error
 from .._repository.layout import SUFFIXES, Layout
+from .._windows.observe_forks import compare
 from .caches import cache_directory
 from .files import read_json, write_json
-from .forks import compare
 
 _FORMAT = 2
 _LARGEST = 64 << 20

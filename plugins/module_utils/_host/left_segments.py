@@ -14,8 +14,8 @@ from .._core.restore_steps import PlaceLeftSegments
 from .._errors import CommandFailed
 from .._repository.layout import Layout
 from .._wal.pages import LONG_HEADER
+from .._windows.observe_own_wal import own_segments
 from .files import naming, open_regular, private_mode, remove_tree, rename, write_file
-from .own_wal import own_segments
 from .runner import CommandRunner, said
 from .tools import wal_program_cmd
 

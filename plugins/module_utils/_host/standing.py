@@ -10,8 +10,8 @@ from typing import Any
 
 from .._cluster.observe import own_record
 from .._repository.observe import repository_id
+from .._windows.observe import Survey
 from .archiving import program_in_use
-from .survey import Survey
 
 
 def standing(survey: Survey) -> dict[str, Any] | None:

@@ -11,16 +11,16 @@ import struct
 from contextlib import suppress
 from dataclasses import dataclass
 
-from .._core.forks import Forked, forked
 from .._errors import CommandFailed, Error
 from .._repository.layout import Layout
 from .._values.progress import size_text
 from .._wal.names import SegmentName, classify
 from .._wal.pages import LONG_HEADER
+from .._windows.forks import Forked, forked
+from .._windows.observe_forks import goes_on
+from .._windows.observe_own_wal import is_history
 from .compared import Compared
 from .files import open_regular, remove_tree, room_of, sync
-from .forks import goes_on
-from .own_wal import is_history
 from .runner import CommandRunner
 from .tools import wal_program_cmd
 

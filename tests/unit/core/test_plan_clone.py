@@ -17,7 +17,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._configuration.step
     CheckConfiguration,
     check_effective,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
     check_clone_directory,
@@ -39,6 +38,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._errors import Erro
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, Plan, SetAccess
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
 from tests.unit import examples
 from tests.unit.examples import IDENTITY
 

@@ -21,7 +21,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._configuration.step
     PlaceLinks,
     RestoreConfiguration,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
@@ -54,7 +53,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     VerifyStaging,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, NoRoom, Parts
-from ansible_collections.pgark.postgres.plugins.module_utils._core.route import Ends, Route
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import NoteKept
@@ -63,6 +61,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._values.space impor
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.route import Ends, Route
 from tests.unit.examples import BACKUP, IDENTITY, minutes
 
 LAYOUT = Layout("/srv/pgark", "main")

@@ -13,15 +13,15 @@ import pytest
 from ansible.errors import AnsibleFilterError
 
 from ansible_collections.pgark.postgres.plugins.filter import recovery_report
-from ansible_collections.pgark.postgres.plugins.module_utils._core.fleet_report import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
+from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_time
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.report import (
     WIDTH,
     askable,
     asked_target,
     fleet_report,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
-from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
-from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_time
 from tests.gates.setup import ROOT
 from tests.unit.filter.results import DRAWN, FLEET, LONG, SHORT, found, reachable, unreachable, window
 

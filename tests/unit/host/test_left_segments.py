@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import relation
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import PlaceLeftSegments
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed
@@ -18,6 +17,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.left_segments
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.forks import relation
 from tests.unit.examples import IDENTITY
 from tests.unit.fakes import OK, Act, FakeRunner
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import require
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.pages import Place
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.segments import bring
 from tests.unit.wal_program.harness import MB, NAME, Repository, get, segment, sha256_line
 
 WHOLE = segment()[:8192].ljust(MB, b"\0")

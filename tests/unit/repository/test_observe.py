@@ -15,7 +15,6 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
-from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import carry_out
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply_files import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._repository import observe as repository
@@ -25,6 +24,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._repository.plan im
 from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import seal
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.pages import Place
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.segments import bring
 from tests.unit.examples import IDENTITY, NOON, backup
 from tests.unit.fakes import Killed, killed_at
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._host.own_wal import own_histories, own_segments
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe_own_wal import own_histories, own_segments
 from tests.unit.examples import IDENTITY, fork
 
 SIZE = 4096

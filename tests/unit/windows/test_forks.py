@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import CHUNK, forked, relation
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.forks import CHUNK, forked, relation
 
 PAGE, START = 8192, 3 << 24
 

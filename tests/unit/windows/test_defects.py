@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.defects import defects, problems
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
-from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
-from tests.unit.core.test_windows import BACKUPS
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.defects import defects, problems
 from tests.unit.examples import SIZE, backup, catalog, fork
 from tests.unit.replay import commit, wal_of, windows
+from tests.unit.windows.test_spans import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
+from tests.unit.windows.test_windows import BACKUPS
 
 NEW_BACKUP = "what was archived after that can be restored once there is a new backup: run base_backup.yml"
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.forks import Forked
-from ansible_collections.pgark.postgres.plugins.module_utils._host import survey
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
+from ansible_collections.pgark.postgres.plugins.module_utils._windows import observe as survey
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.forks import Forked
 from tests.unit.repository.test_observe import lay_out, put_segment
 
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import (
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import (
     Following,
     followings,
     on_path,
     stretches,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 from tests.unit.examples import SIZE, backup, catalog, fork
 
 # Three backups on timeline 1, which end in the segments 3, 6 and 9 of twelve.

@@ -12,7 +12,7 @@ from typing import Protocol
 from .._wal.names import Lsn
 from .._wal.records import Record
 from .._wal.summary import Summary
-from .stretches import Stretch
+from .spans import Stretch
 
 
 @dataclass(frozen=True)

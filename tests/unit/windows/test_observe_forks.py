@@ -13,16 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._host.forks import (
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog, SegmentFile
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
+from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe_forks import (
     compare,
     digest_of,
     fork_defects,
     waiting_fork,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog, SegmentFile
-from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
-from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
-from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
 from tests.unit.wal_program.harness import MB, SYSTEM_IDENTIFIER, segment
 
 COMPRESSED = {"": [], ".zst": ["zstd"], ".gz": ["gzip"], ".lz4": ["lz4"]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .._repository.catalog import Catalog
 from .._wal.names import SegmentName
-from .stretches import followings, on_path, stretches
+from .spans import followings, on_path, stretches
 
 _ONLY_THEN = "what is archived from now on can be restored once there is a new backup: run base_backup.yml"
 

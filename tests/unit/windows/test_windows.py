@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.decision import Writing
-from ansible_collections.pgark.postgres.plugins.module_utils._core.windows import nearest
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Parameters
-from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, without
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.resolver import Writing
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.windows import nearest
 from tests.unit.examples import SIZE, backup, catalog, fork, minutes
 from tests.unit.replay import commit, labels, lsn, steady, wal_of, windows
+from tests.unit.windows.test_spans import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, without
 
 BACKUPS = (MONDAY, TUESDAY, WEDNESDAY)
 THURSDAY = backup("thursday", 190, 9, timeline=2)

@@ -13,7 +13,7 @@ from typing import Any
 from .._repository.catalog import Backup
 from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName, TimelinePath
-from .stretches import Break, Following, Stretch
+from .spans import Break, Following, Stretch
 
 
 @dataclass(frozen=True)

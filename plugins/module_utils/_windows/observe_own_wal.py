@@ -9,14 +9,14 @@ import os
 import struct
 from contextlib import suppress
 
-from .._core.decision import Writing
 from .._errors import Error
+from .._host.files import open_regular, read_history
 from .._repository.catalog import SegmentFile
 from .._repository.observe import segment_file
 from .._server.server import Server
 from .._wal.identity import Identity
 from .._wal.names import Lsn, SegmentName, TimelinePath, classify
-from .files import open_regular, read_history
+from .resolver import Writing
 
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr, xlp_rem_len and padding, xlp_sysid, which the first page of a segment has:
 # XLogLongPageHeaderData in src/include/access/xlog_internal.h

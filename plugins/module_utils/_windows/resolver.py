@@ -14,23 +14,13 @@ from .._repository.catalog import Backup, Catalog
 from .._values.target import Target
 from .._wal.names import Lsn, TimelinePath
 from .._wal.records import Begun, Ended, moment_of
-from .choice import (
-    Choice,
-    Question,
-    candidates,
-    check_newest,
-    check_reach,
-    choice,
-    passed_over,
-    path_for,
-    pick,
-)
+from .choice import Choice, Question, candidates, check_newest, check_reach, choice, passed_over, path_for, pick
 from .defects import Defect, problems
 from .refusals import Unreachable, abandoned, beyond, came_early, cannot_be_replayed, damaged_behind, who_is_later
 from .route import Behind, Route, behind, follow
 from .search import Search
-from .stretches import Break, Following, Stretch, followings, on_path, stretches
-from .walsource import WalSource
+from .source import WalSource
+from .spans import Break, Following, Stretch, followings, on_path, stretches
 from .windows import Part, Tail, Window, distinct, windows_of
 
 _ALL = Target()

@@ -5,11 +5,11 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.coverage import uncovered
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import SegmentName
-from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.coverage import uncovered
 from tests.unit.examples import SIZE, catalog
+from tests.unit.windows.test_spans import FORKED, HISTORY, MONDAY, TUESDAY, WHOLE, without
 
 LAST = max(number for _timeline, number in WHOLE)
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import Question
-from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
-from ansible_collections.pgark.postgres.plugins.module_utils._core.search import Search
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Checkpoint
-from tests.unit.core.test_stretches import FORKED, HISTORY, WHOLE, without
-from tests.unit.core.test_windows import BACKUPS, NOW
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Question
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.search import Search
 from tests.unit.examples import backup, catalog, fork
 from tests.unit.replay import LENGTH, FakeWal, choose, commit, lsn, point, steady, wal_of, windows
+from tests.unit.windows.test_spans import FORKED, HISTORY, WHOLE, without
+from tests.unit.windows.test_windows import BACKUPS, NOW
 
 SHORT = tuple(replace(each, start_lsn=Lsn(each.stop_lsn.value - 0x1000)) for each in BACKUPS)
 SUBJECT = catalog(SHORT, WHOLE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .._repository.catalog import Backup, Catalog
 from .._wal.names import SegmentName, TimelinePath
-from .stretches import on_path, stretches
+from .spans import on_path, stretches
 from .windows import Window
 
 _OWN_WAL = "pg_wal.tar"

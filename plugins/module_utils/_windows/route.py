@@ -14,8 +14,8 @@ from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName
 from .._wal.records import Ended, Parameters, Record, Tablespace, moment_of
 from .._wal.summary import Summary
-from .stretches import Break, Stretch
-from .walsource import Seen, WalSource
+from .source import Seen, WalSource
+from .spans import Break, Stretch
 
 # Transactions take the time before they write their end, so ends that lie closer stand in either order every day.
 _EVERYDAY = timedelta(seconds=1)

@@ -9,13 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from .._core.choice import Choice, check_past
-from .._core.decision import Decision, Writing
-from .._core.defects import Defect, defects, problems
-from .._core.forks import refused
-from .._core.refusals import Unreachable, only_here
-from .._core.windows import Window
 from .._errors import Error, printable
+from .._host.files import reason
+from .._host.runner import CommandRunner
 from .._repository.catalog import Backup, Catalog
 from .._repository.layout import Layout
 from .._repository.observe import repository_id
@@ -23,12 +19,16 @@ from .._repository.observe_catalog import read_catalog
 from .._repository.observe_manifest import why_untrue
 from .._server.server import Server
 from .._values.target import Target
-from .files import reason
-from .forks import fork_defects
-from .own_wal import own_histories, own_segments, writing
-from .runner import CommandRunner
-from .walcache import WalCache, cache_file
-from .waldump import WalReader
+from .cache import WalCache, cache_file
+from .choice import Choice, check_past
+from .defects import Defect, defects, problems
+from .forks import refused
+from .observe_forks import fork_defects
+from .observe_own_wal import own_histories, own_segments, writing
+from .reader import WalReader
+from .refusals import Unreachable, only_here
+from .resolver import Decision, Writing
+from .windows import Window
 
 
 @dataclass(frozen=True)

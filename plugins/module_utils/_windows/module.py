@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .._host.processes import find_postmaster, real_path
-from .._host.survey import Survey
 from .._host.tools import find_bin_directory
 from .._server.driver import psycopg_version
 from .._task.task import Task
+from .observe import Survey
 
 
 @contextmanager

@@ -12,19 +12,19 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from .._core.stretches import Stretch
-from .._core.walsource import Seen
 from .._errors import CommandFailed, Error
+from .._host.runner import CommandRunner, Result, said
+from .._host.tools import pg_waldump_cmd
 from .._repository.catalog import Catalog, SegmentFile
 from .._wal.names import Lsn, SegmentName
 from .._wal.observe_users_text import lines_of_records
 from .._wal.pages import Place
 from .._wal.records import Record, parse_position, parse_records
 from .._wal.summary import Summary, summaries
-from .runner import CommandRunner, Result, said
+from .cache import WalCache
 from .segments import bring, is_empty_from
-from .tools import pg_waldump_cmd
-from .walcache import WalCache
+from .source import Seen
+from .spans import Stretch
 
 _BATCH_BYTES = 256 * 1024 * 1024
 _LISTED = 8  # segments whose records are kept, because more than one question is asked about them

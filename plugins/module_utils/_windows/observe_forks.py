@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from typing import IO
 
-from .._core.defects import Defect
-from .._core.forks import CHUNK, fork_text, relation
 from .._errors import Error
+from .._host.digests import sha256_of
+from .._host.files import open_regular
 from .._repository.catalog import Catalog
 from .._repository.delivery import content_of, has_checksum
 from .._repository.layout import SUFFIXES, Layout
 from .._wal.names import SegmentName, classify
-from .digests import sha256_of
-from .files import open_regular
-from .own_wal import is_history, own_histories, own_segments, waiting_files
+from .defects import Defect
+from .forks import CHUNK, fork_text, relation
+from .observe_own_wal import is_history, own_histories, own_segments, waiting_files
 
 # The first page of a segment: XLogLongPageHeaderData in src/include/access/xlog_internal.h, with xlp_tli,
 # xlp_pageaddr, xlp_seg_size and xlp_xlog_blcksz.

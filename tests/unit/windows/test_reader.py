@@ -15,16 +15,16 @@ from typing import IO
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.stretches import Stretch, stretches
-from ansible_collections.pgark.postgres.plugins.module_utils._core.walsource import Seen
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
-from ansible_collections.pgark.postgres.plugins.module_utils._host.segments import bring
-from ansible_collections.pgark.postgres.plugins.module_utils._host.walcache import WalCache, cache_file
-from ansible_collections.pgark.postgres.plugins.module_utils._host.waldump import WalReader
 from ansible_collections.pgark.postgres.plugins.module_utils._program.pgark_wal import Archive
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog, SegmentFile
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.cache import WalCache, cache_file
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.reader import WalReader
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.segments import bring
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.source import Seen
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import Stretch, stretches
 from tests.unit.examples import IDENTITY, SIZE, catalog, fork
 from tests.unit.wal.test_records import line
 from tests.unit.wal_program.harness import Repository, sha256_line
@@ -357,7 +357,7 @@ def test_what_was_not_used_for_longest_is_forgotten(
     archive: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = str(tmp_path / "cache.json")
-    monkeypatch.setattr("ansible_collections.pgark.postgres.plugins.module_utils._host.walcache._KEPT", 2)
+    monkeypatch.setattr("ansible_collections.pgark.postgres.plugins.module_utils._windows.cache._KEPT", 2)
     look(archive, FakeWaldump(), 1, 4, WalCache(path))
     runner = FakeWaldump()
     look(archive, runner, 1, 4, WalCache(path))

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.choice import check_past
-from ansible_collections.pgark.postgres.plugins.module_utils._core.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import parse_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Parameters
-from tests.unit.core.test_stretches import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, walk, without
-from tests.unit.core.test_windows import BACKUPS, NOW, THURSDAY
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import check_past
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
 from tests.unit.examples import SIZE, backup, catalog, fork, minutes
 from tests.unit.replay import Record, begin, choose, commit, lsn, steady, wal_of
+from tests.unit.windows.test_spans import FORKED, HISTORY, MONDAY, TUESDAY, WEDNESDAY, WHOLE, walk, without
+from tests.unit.windows.test_windows import BACKUPS, NOW, THURSDAY
 
 LATEST, IMMEDIATE = Target(), Target("immediate")
 

@@ -27,7 +27,7 @@ from .refusals import (
     which_backup,
 )
 from .route import Behind, Route, is_later
-from .stretches import on_path
+from .spans import on_path
 from .windows import Window
 
 

@@ -13,8 +13,8 @@ from .._wal.names import Lsn, TimelinePath
 from .._wal.records import Ended, Point, is_before, widened
 from .choice import Question
 from .refusals import ambiguous, not_found, of_another_epoch, on_other_branches, subtransaction
-from .stretches import Stretch, on_path
-from .walsource import Seen, WalSource
+from .source import Seen, WalSource
+from .spans import Stretch, on_path
 from .windows import Window
 
 _SHOWN = 5

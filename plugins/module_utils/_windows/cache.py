@@ -14,9 +14,9 @@ import os
 from contextlib import suppress
 
 from .._errors import Error
+from .._host.caches import cache_directory
+from .._host.files import read_json, write_json
 from .._wal.summary import Summary
-from .caches import cache_directory
-from .files import read_json, write_json
 
 _FORMAT = 5
 _KEPT = 100_000

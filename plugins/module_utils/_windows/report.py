@@ -19,7 +19,7 @@ from .._errors import InvalidValue
 from .._values.progress import duration_text, size_text
 from .._values.target import TARGETS, Target
 from .._values.times import parse_time
-from .fleet_servers import remarks
+from .report_servers import remarks
 
 Result = Mapping[str, Any]
 Fleet = Mapping[str, Result]

@@ -11,10 +11,10 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from .._errors import Error
+from .._host.files import open_regular
 from .._repository.catalog import SegmentFile
 from .._repository.delivery import deliver
 from .._wal.pages import HEADER, LONG_HEADER, PAGE, Place, problem_of_head, problem_of_pages
-from .files import open_regular
 
 
 class Brought(NamedTuple):

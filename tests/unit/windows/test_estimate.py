@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.estimate import (
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.estimate import (
     replay_seconds,
     restore_seconds,
     staging_seconds,
