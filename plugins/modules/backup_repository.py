@@ -132,10 +132,10 @@ steps:
 import uuid
 from dataclasses import asdict
 
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import observe_identity, read_record
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import program_in_use
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._repository import apply as apply_repository

@@ -219,6 +219,10 @@ steps:
 
 from dataclasses import replace
 
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe import (
+    archiving_problems,
+    check_out_of_recovery,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room import check_backup_room, expected
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
@@ -228,10 +232,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
     satisfying,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS, BackupContext
-from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
-    archiving_problems,
-    check_out_of_recovery,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import require_replication
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (

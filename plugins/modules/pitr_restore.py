@@ -519,6 +519,10 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving import apply_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import following, get_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan_program import plan_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     RestoreRequest,
@@ -533,7 +537,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation, exchanged
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import following, get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
     asked_by_wal,
@@ -542,7 +545,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters im
     too_small,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory, last_segment
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
     check_no_less,
@@ -554,8 +556,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program, apply_staging, apply_switch
-from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
+from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_staging, apply_switch
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (

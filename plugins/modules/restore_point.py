@@ -99,13 +99,13 @@ time:
   sample: "2026-11-21T01:15:00.123456Z"
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe import (
     check_out_of_recovery,
     prove_archived,
     require_archiving,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import note_proved
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import require
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec

@@ -267,9 +267,14 @@ steps:
 
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import is_standby, quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import parse_push, push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving import apply as apply_archiving
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving import apply_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.apply import ArchivingContext
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import parse_push, push_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe import prove_archiving
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe_status import WalProgram
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe_takeover import kept_place, read_kept
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan import (
     DrainArchive,
     check_changeable,
     check_command_length,
@@ -282,8 +287,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_disabled,
     wanted_when_enabled,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import plan_program
-from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan_program import plan_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.program import observe_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.takeover import (
     ForgetReplaced,
     KeepReplaced,
     Kept,
@@ -291,18 +297,13 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover impo
     others_archiving,
     refuse_replacing,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_archiving, apply_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_archiving import ArchivingContext
-from ansible_collections.pgark.postgres.plugins.module_utils._host.archiving import prove_archiving
 from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
-from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
-from ansible_collections.pgark.postgres.plugins.module_utils._host.program import observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import (
     require_place_of_its_own,
     require_replication,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.takeover import kept_place, read_kept
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core import commands
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import InstallProgram
-from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving import commands
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan_program import InstallProgram
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.program import install_program
 from tests.support.sandbox import Sandbox
 
 CLUSTER = "main"

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import quote_word
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import quote_word
 from tests.support.archiving import Archiving, contents
 from tests.support.marks import soak
 from tests.support.postgres import Cluster

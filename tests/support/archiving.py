@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import get_command, push_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import get_command, push_command
 from tests.support import processes
 from tests.support.postgres import Cluster
 from tests.support.waiting import wait_until

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from .._archiving.commands import following
 from .._errors import Error
 from .._plan.plan import Step
 from .._values.target import Target
-from .commands import following
 
 CHOICES = ("auto", "always", "never")
 HINT = "a standby that reads the archive follows that one; with new_timeline: always this data goes on above it"

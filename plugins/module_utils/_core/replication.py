@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._archiving.commands import parse_push
 from .._errors import Error
 from .._repository.layout import Layout
-from .commands import parse_push
 
 _SENDERS = 2  # pg_basebackup --wal-method=stream: one sends the files, one the WAL that is written meanwhile
 _SLOTS = 1  # the second one makes a temporary slot

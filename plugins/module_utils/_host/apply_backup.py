@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from .._archiving import observe as archiving
 from .._configuration import observe as kept_files
 from .._configuration.files import Kept
 from .._core.backup_room import check_still_fits
@@ -26,7 +27,7 @@ from .._repository.layout import Layout
 from .._server.server import Server
 from .._wal.identity import Identity
 from .._windows.observe import Survey
-from . import archiving, backup, files
+from . import backup, files
 from .runner import CommandRunner
 from .tools import compression_options, pg_basebackup_cmd
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from .._core.commands import ABSENT
+from .._archiving.commands import ABSENT
 from .._core.left_segments import LeftSegment
 from .._core.restore_steps import PlaceLeftSegments
 from .._errors import CommandFailed

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 
+from .._archiving.commands import get_command
+from .._archiving.observe import why_not_executable
 from .._cluster.data_directory import DataDirectory, check_stopped
 from .._cluster.observe import observe_directory, own_configuration
-from .._core.commands import get_command
 from .._core.new_timeline import Anew
 from .._core.plan_rollback import Rollback, plan_rollback
 from .._core.rollback import free_stamp
 from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
-from .._host.archiving import why_not_executable
 from .._host.processes import real_path
 from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation

@@ -4,7 +4,7 @@
 """pgark-wal: what PostgreSQL calls to archive one WAL file, and to fetch one back.
 
 Installed by the modules as one file whose first line names the interpreter, and called without any configuration file.
-What stands in archive_command and restore_command, written by _core/commands.py, is in short
+What stands in archive_command and restore_command, written by _archiving/commands.py, is in short
 
     a=DIRECTORY; [ "%p" -ef "$a/%f" ] && [ "$a/%f.1" -nt "%p" ] || { pgark-wal push ... --ahead "$a" "%p"; ...; }
     s=DIRECTORY; [ -f "$s/%f" ] && mv -f "$s/%f" "%p" && exit; pgark-wal get ... --spool "$s" "%f" "%p"; ...

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import push_command
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import (
     ALL_CALLS,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import get_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import get_command
 from tests.support.waiting import wait_until
 from tests.unit.wal_program.harness import ALL_CALLS, HISTORY, Repository, run_quickly, run_tampered
 from tests.unit.wal_program.pgdata import NO_PROGRAM, OURS, content_of, expand

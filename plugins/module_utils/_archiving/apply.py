@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._core.plan_archiving import DrainArchive
-from .._core.takeover import ForgetReplaced, KeepReplaced
+from .._host import files
 from .._plan.apply import StepTable
 from .._plan.plan import AlterSystem, ReloadServer
 from .._server.server import Server
-from . import archiving, files, takeover
+from . import observe as archiving
+from . import observe_takeover as takeover
+from .plan import DrainArchive
+from .takeover import ForgetReplaced, KeepReplaced
 
 
 @dataclass(frozen=True)

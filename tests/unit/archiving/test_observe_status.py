@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe_status import WalProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.monitoring import WalProgram
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from tests.unit.fakes import OK, FakeRunner
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from .._core.plan_program import InstallProgram
 from .._plan.apply import StepTable
 from . import program
+from .plan_program import InstallProgram
 
 
 def _install_program(step: InstallProgram, _context: object) -> None:

@@ -17,10 +17,10 @@ import os
 import stat
 import sys
 
-from .._core.plan_program import MODE, READABLE, InstallProgram, ProgramFile, ProgramPlace, shebang
 from .._errors import Error
-from . import files
-from .processes import interpreter
+from .._host import files
+from .._host.processes import interpreter
+from .plan_program import MODE, READABLE, InstallProgram, ProgramFile, ProgramPlace, shebang
 
 _SOURCE = "pgark_wal.py"
 _LAUNCHER = """\

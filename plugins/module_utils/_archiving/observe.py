@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .._cluster.observe import is_standby
-from .._core.commands import archiving_program, parse_push
 from .._errors import CommandFailed, Error
+from .._host.digests import sha256_of
+from .._host.runner import CommandRunner, said
+from .._host.tools import wal_program_cmd
 from .._repository.layout import Layout
 from .._repository.observe import has_segment
 from .._server.server import Archiver, Server
@@ -21,9 +23,7 @@ from .._wal.names import SegmentName
 from .._windows.forks import FORK_HINT, Forked, forked
 from .._windows.observe_forks import digest_of, waiting_fork
 from .._windows.observe_own_wal import waiting_files
-from .digests import sha256_of
-from .runner import CommandRunner, said
-from .tools import wal_program_cmd
+from .commands import archiving_program, parse_push
 
 _POLL_SECONDS = 0.1
 _WAKE_SECONDS = 2

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving import apply_program
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan_program import (
     InstallProgram,
     ProgramFile,
     plan_program,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.program import install_program, observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_program
-from ansible_collections.pgark.postgres.plugins.module_utils._host.program import install_program, observe_program
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import apply
 from tests.gates.layers import COLLECTION
@@ -30,8 +30,8 @@ from tests.unit.wal_program.harness import PROGRAM
 INSTALL = f"""
 import sys
 sys.path.insert(0, sys.argv[1])
-from {COLLECTION}.plugins.module_utils._host.program import install_program, observe_program
-from {COLLECTION}.plugins.module_utils._core.plan_program import InstallProgram
+from {COLLECTION}.plugins.module_utils._archiving.program import install_program, observe_program
+from {COLLECTION}.plugins.module_utils._archiving.plan_program import InstallProgram
 place = observe_program(sys.argv[2])
 install_program(InstallProgram(place.path, place.interpreter, False))
 assert observe_program(sys.argv[2]).found == place.wanted

@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_program import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan_program import (
     InstallProgram,
     ProgramFile,
     ProgramPlace,

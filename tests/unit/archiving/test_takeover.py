@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import push_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.takeover import (
     KeepReplaced,
     Kept,
     foreign,
@@ -17,7 +17,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover impo
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._values.secrets import MASK, masked
-from tests.unit.core.test_plan_archiving import configured
+from tests.unit.archiving.test_plan import configured
 
 PUSH = push_command("/opt/pgark-wal", ["/srv/pgark"], "db1", "zstd", 2)
 EARLIER = PUSH.replace("|| { ", "|| exec ").partition("; case $?")[0]

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 
-from .._core.takeover import KeepReplaced, Kept
-from .files import make_directory, read_json, write_json
+from .._host.files import make_directory, read_json, write_json
+from .takeover import KeepReplaced, Kept
 
 
 def kept_place(program: str | None, system_identifier: str, data_directory: str) -> str:

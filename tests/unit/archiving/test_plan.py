@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import push_command
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archiving import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import push_command
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan import (
     check_changeable,
     check_command_length,
     check_in_force,
@@ -20,7 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_archivin
     wanted_when_disabled,
     wanted_when_enabled,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.takeover import Kept
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.takeover import Kept
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import AlterSystem, ReloadServer
 from ansible_collections.pgark.postgres.plugins.module_utils._server.configuration import Configuration

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.commands import (
+from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import (
     Push,
     archiving_program,
     following,

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import CommandFailed, Error
-from .archiving import why_not_executable
-from .runner import CommandRunner, said
-from .tools import wal_program_cmd
+from .._host.runner import CommandRunner, said
+from .._host.tools import wal_program_cmd
+from .observe import why_not_executable
 
 _ANSWERS = (0, 1, 2)  # fine, warning, critical; anything else is no answer
 

@@ -11,7 +11,7 @@ from typing import Any
 from .._cluster.observe import own_record
 from .._repository.observe import repository_id
 from .._windows.observe import Survey
-from .archiving import program_in_use
+from .observe import program_in_use
 
 
 def standing(survey: Survey) -> dict[str, Any] | None:
