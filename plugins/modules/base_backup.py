@@ -231,9 +231,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup i
     plan_removal,
     satisfying,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe_replication import require_replication
 from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS, BackupContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
-from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import require_replication
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (
     available_decompressors,
     server_compressions,

@@ -556,6 +556,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore 
 from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.module import replaced_for, told
 from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_staging, apply_switch
 from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
@@ -570,7 +571,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.configurati
     with_configuration_checked,
     with_configuration_rehearsed,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._module.dependents import replaced_for, told
 from ansible_collections.pgark.postgres.plugins.module_utils._module.detach import detach
 from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import check_missing
 from ansible_collections.pgark.postgres.plugins.module_utils._module.new_cluster import with_use

@@ -201,14 +201,19 @@ from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import own_record
-from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_text import (
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.apply_subscriptions import (
+    check_reachable,
+    disable,
+    kept_off,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe import waiting
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.report import (
     enabling,
     switched_off,
     synchronous,
     will_be_off,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.dependents import waiting
 from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import (
     check_end,
     check_in_force,
@@ -221,11 +226,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion imp
     settings_to_put_back,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress, run_checks
-from ansible_collections.pgark.postgres.plugins.module_utils._host.subscriptions import (
-    check_reachable,
-    disable,
-    kept_off,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import RecoveryState, Server
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec

@@ -298,12 +298,12 @@ from ansible_collections.pgark.postgres.plugins.module_utils._archiving.takeover
     refuse_replacing,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import is_standby, quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
-from ansible_collections.pgark.postgres.plugins.module_utils._host.replication import (
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe_replication import (
     require_place_of_its_own,
     require_replication,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files

@@ -26,6 +26,8 @@ from .._cluster.data_directory import (
 )
 from .._configuration.files import AUTOMATIC, KeptFile
 from .._configuration.steps import PlaceLinks, RestoreConfiguration
+from .._dependents.connected import Dependents
+from .._dependents.report import lasting
 from .._errors import Error
 from .._plan.plan import Plan, Step
 from .._previous_data.plan import NoteKept, made_by
@@ -35,8 +37,6 @@ from .._values.times import format_time
 from .._wal.identity import Identity
 from .._wal.names import Lsn
 from .._windows.choice import Choice
-from .dependents import Dependents
-from .dependents_text import lasting
 from .left_segments import left_segments
 from .parameters import asked_by_wal
 from .restore_steps import (

@@ -16,6 +16,7 @@ from .._cluster.observe import observe_directory, own_configuration
 from .._core.new_timeline import Anew
 from .._core.plan_rollback import Rollback, plan_rollback
 from .._core.rollback import free_stamp
+from .._dependents.module import observed, told_of_rollback
 from .._errors import Busy, Error
 from .._host import apply_rollback, apply_switch
 from .._host.processes import real_path
@@ -27,7 +28,6 @@ from .._repository.observe_catalog import read_catalog
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Result, Task, planned
-from .dependents import observed, told_of_rollback
 from .under_way import check_known
 
 STEPS = {**apply_switch.STEPS, **apply_rollback.STEPS}

@@ -21,7 +21,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._configuration.step
     PlaceLinks,
     RestoreConfiguration,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import Dependents, Receiver
 from ansible_collections.pgark.postgres.plugins.module_utils._core.left_segments import LeftSegment
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
     Recovery,
@@ -53,6 +52,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps
     VerifyStaging,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._core.room import Amount, NoRoom, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.connected import Dependents, Receiver
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, Step, report
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import NoteKept

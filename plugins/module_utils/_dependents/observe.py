@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._cluster.subscription import Subscription
-from .._core.dependents import MOST, Dependents, Publication, Receiver, Slot, slot_on_disk
-from .._core.dependents_text import listed, printable
 from .._errors import Error
+from .._host.files import read_small
 from .._server.connecting import APPLICATION
 from .._server.server import Server
-from .files import read_small
+from .connected import MOST, Dependents, Publication, Receiver, Slot, slot_on_disk
+from .report import listed, printable
 
 _SECONDS = 5
 # Each database takes a connection, and nobody waits for hundreds of them on the worst day.

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 from .._cluster.data_directory import DataDirectory, RestoreRequest
-from .._core.dependents import Dependents
-from .._core.dependents_text import consequences, undone
 from .._errors import Error
-from .._host.dependents import ask, look, not_seen
 from .._task.task import Task
+from .connected import Dependents
+from .observe import ask, look, not_seen
+from .report import consequences, undone
 
 
 def observed(task: Task, directory: DataDirectory) -> Dependents | None:

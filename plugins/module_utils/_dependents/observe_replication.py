@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 
-from .._core.replication import Senders, check_always, check_senders, hba_line
 from .._errors import Error
+from .._host.processes import current_user
 from .._repository.layout import Layout
 from .._server.connecting import try_replication
 from .._server.driver import psycopg_driver
 from .._server.server import Server
 from .._values.secrets import masked
-from .processes import current_user
+from .replication import Senders, check_always, check_senders, hba_line
 
 _SECONDS = 10
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .._cluster.subscription import Subscription
-from .dependents import Dependents, Publication, Receiver, Slot
+from .connected import Dependents, Publication, Receiver, Slot
 
 _MOST_NAMES = 8
 _LONGEST_NAME = 63  # NAMEDATALEN, and what an application_name is cut to

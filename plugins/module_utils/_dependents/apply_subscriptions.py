@@ -17,10 +17,10 @@ from dataclasses import replace
 from .._cluster.data_directory import RestoreRecord
 from .._cluster.observe import write_record
 from .._cluster.subscription import Subscription
-from .._core.dependents_text import printable
 from .._errors import Error
 from .._server.server import Server
-from .dependents import text_of
+from .observe import text_of
+from .report import printable
 
 # The slot at the publisher belongs to the original: a clone that dropped such a subscription would drop the slot.
 _DETACH = "EXECUTE format('ALTER SUBSCRIPTION %I SET (slot_name = NONE)', subscription);"

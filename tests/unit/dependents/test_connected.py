@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.subscription import Subscription
-from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents import (
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.connected import (
     Dependents,
     Publication,
     Receiver,
     Slot,
     slot_on_disk,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.dependents_text import (
+from ansible_collections.pgark.postgres.plugins.module_utils._dependents.report import (
     consequences,
     enabling,
     lasting,
