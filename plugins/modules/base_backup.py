@@ -223,16 +223,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe 
     archiving_problems,
     check_out_of_recovery,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
-from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room import check_backup_room, expected
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.apply import STEPS, BackupContext
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.plan import (
     BackupRequest,
     plan_backup,
     plan_removal,
     satisfying,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.space import check_backup_room, expected
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe_replication import require_replication
-from ansible_collections.pgark.postgres.plugins.module_utils._host.apply_backup import STEPS, BackupContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import (
     available_decompressors,

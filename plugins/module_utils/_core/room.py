@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from .._backup.members import is_ours
 from .._cluster.data_directory import DataDirectory, Place
 from .._errors import Error
 from .._repository.catalog import Backup
@@ -15,7 +16,6 @@ from .._repository.manifest import Manifest
 from .._values.progress import size_text
 from .._values.space import reserve
 from .._wal.names import SEGMENT_SIZES
-from .members import is_ours
 
 # Smaller files take a block each; 4 kB is the block of ext4 and XFS unless they were made otherwise.
 _BLOCK = 4096

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 
+from .._backup.members import left_out
 from .._cluster.data_directory import RestoreRecord
 from .._cluster.marks import make_marked
 from .._cluster.observe import write_record
 from .._cluster.staged import recorded
 from .._core.label import check_checkpoint, check_control, check_label
-from .._core.members import left_out
 from .._core.restore_steps import CheckLabel, UnpackBackup
 from .._errors import CommandFailed, Error
 from .._repository.manifest import Manifest

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-from .._core.members import (
+from .._backup.members import (
     BASE,
     WAL,
     check_directories,
@@ -27,12 +27,12 @@ from .._core.members import (
     largest_archive,
     place_of,
 )
-from .._core.tarheader import Member
+from .._backup.tarheader import Member
+from .._backup.tarstream import Content, members, tar_files
 from .._errors import CommandFailed, Error, InvalidValue
 from .._repository.manifest import Manifest
 from .._values.space import reserve
 from .runner import CommandRunner
-from .tarstream import Content, members, tar_files
 from .tree import BLOCK, Tree
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -10,11 +10,11 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import IO
 
-from .._core.members import archives
-from .._core.tarheader import BLOCK, Member, parse_header
 from .._errors import Error, InvalidValue
-from .decompressed import opened
-from .runner import CommandRunner
+from .._host.decompressed import opened
+from .._host.runner import CommandRunner
+from .members import archives
+from .tarheader import BLOCK, Member, parse_header
 
 _CHUNK = 1024 * 1024
 _RECORD = 20 * BLOCK  # tar writes no less at once, and fills what is left of it with zeros

@@ -11,8 +11,17 @@ from datetime import datetime
 from .._archiving import observe as archiving
 from .._configuration import observe as kept_files
 from .._configuration.files import Kept
-from .._core.backup_room import check_still_fits
-from .._core.plan_backup import (
+from .._errors import Error
+from .._host import files
+from .._host.runner import CommandRunner
+from .._host.tools import compression_options, pg_basebackup_cmd
+from .._plan.apply import StepTable
+from .._repository.layout import Layout
+from .._server.server import Server
+from .._wal.identity import Identity
+from .._windows.observe import Survey
+from . import observe as backup
+from .plan import (
     CompressWal,
     CopyConfiguration,
     ProveArchiving,
@@ -21,15 +30,7 @@ from .._core.plan_backup import (
     TakeBaseBackup,
     VerifyBackup,
 )
-from .._errors import Error
-from .._plan.apply import StepTable
-from .._repository.layout import Layout
-from .._server.server import Server
-from .._wal.identity import Identity
-from .._windows.observe import Survey
-from . import backup, files
-from .runner import CommandRunner
-from .tools import compression_options, pg_basebackup_cmd
+from .space import check_still_fits
 
 
 @dataclass

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.members import (
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.members import (
     archives,
     check_size,
     grants_group,
     left_out,
     place_of,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.tarheader import Member
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.tarheader import Member
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import RECORD
 

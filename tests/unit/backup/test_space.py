@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.backup_room import (
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.space import (
     check_backup_room,
     check_still_fits,
     expected,

@@ -12,19 +12,19 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 
 from .._configuration.files import Kept
-from .._core.members import BASE, WAL, place_of
 from .._errors import Error, InvalidValue
+from .._host.digests import hashed
+from .._host.files import directories_in, remove_tree, rename, sync_tree, write_json
+from .._host.runner import CommandRunner
+from .._host.tools import compress_cmd
 from .._repository.catalog import Backup
 from .._repository.layout import SUFFIXES
 from .._repository.manifest import Manifest, WalNeed, compare
 from .._repository.observe_manifest import read_manifest
 from .._values.file_entry import FileEntry
 from .._wal.names import SegmentName
-from .digests import hashed
-from .files import directories_in, remove_tree, rename, sync_tree, write_json
-from .runner import CommandRunner
+from .members import BASE, WAL, place_of
 from .tarstream import members, tar_files
-from .tools import compress_cmd
 
 _CHUNK = 1024 * 1024
 _SHOWN_PROBLEMS = 10

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_backup import (
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.plan import (
     BackupRequest,
     CompressWal,
     CopyConfiguration,

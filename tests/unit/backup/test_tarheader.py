@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.tarheader import Member, parse_header
+from ansible_collections.pgark.postgres.plugins.module_utils._backup.tarheader import Member, parse_header
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import InvalidValue
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._backup import observe as backup
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Kept, Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import backup
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import compress_cmd
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup
