@@ -287,8 +287,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe_di
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import presence
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import interpreter
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import compressors, control_data
-from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import check_missing, locate
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import known_major
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.module_ground import check_missing, locate
 from ansible_collections.pgark.postgres.plugins.module_utils._server.driver import psycopg_version
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import spec

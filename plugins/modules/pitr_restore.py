@@ -538,28 +538,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation, exchanged
 from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
-from ansible_collections.pgark.postgres.plugins.module_utils._core.parameters import (
-    asked_by_wal,
-    check_not_given,
-    raised,
-    too_small,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory, last_segment
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
-    Recovery,
-    check_no_less,
-    check_timeline,
-    left_to_do,
-    plan_staging,
-    plan_switch,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._core.replayed import moved_aside, those_replayed
-from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import RemoveStaging
-from ansible_collections.pgark.postgres.plugins.module_utils._core.room import NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._dependents.module import replaced_for, told
-from ansible_collections.pgark.postgres.plugins.module_utils._host import apply_staging, apply_switch
-from ansible_collections.pgark.postgres.plugins.module_utils._host.replayed import look
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
     check_clone,
     kept_settings,
@@ -572,8 +552,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.configurati
     with_configuration_rehearsed,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.detach import detach
-from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import check_missing
-from ansible_collections.pgark.postgres.plugins.module_utils._module.new_cluster import with_use
 from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import (
     new_stamp,
     roll_back,
@@ -584,6 +562,29 @@ from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import P
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import described_manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._restore import apply as apply_staging
+from ansible_collections.pgark.postgres.plugins.module_utils._restore import apply_switch
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.context import RestoreContext
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.module_ground import check_missing
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.module_new_cluster import with_use
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.observe_replayed import look
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.parameters import (
+    asked_by_wal,
+    check_not_given,
+    raised,
+    too_small,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.plan import (
+    Recovery,
+    check_no_less,
+    check_timeline,
+    left_to_do,
+    plan_staging,
+    plan_switch,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.replayed import moved_aside, those_replayed
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import NoRoom, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import Signs, check_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager
 from ansible_collections.pgark.postgres.plugins.module_utils._server.options import (

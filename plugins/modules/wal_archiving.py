@@ -303,12 +303,12 @@ from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe
     require_replication,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.apply_fitting import Staged, check_libraries
 from ansible_collections.pgark.postgres.plugins.module_utils._server.configuration import Configuration
 from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import check_settings_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager

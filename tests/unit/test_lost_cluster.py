@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster import observe_distribution as distribution
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.files import Origin
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._module.ground import locate
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.layout import Layout
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.module_ground import locate
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Task
 from tests.unit.examples import backup
 from tests.unit.repository.test_observe import lay_out, put

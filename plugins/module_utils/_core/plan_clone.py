@@ -16,12 +16,12 @@ from .._errors import Error, InvalidValue
 from .._plan.plan import Plan, Step
 from .._repository.catalog import Backup
 from .._repository.layout import check_path
+from .._restore.plan import check_directory
+from .._restore.steps import FinishStaging
 from .._server.recovery_settings import RECOVERY_SETTINGS
 from .._wal.identity import Identity
 from .._wal.names import SegmentName
 from .._windows.choice import Choice
-from .plan_restore import check_directory
-from .restore_steps import FinishStaging
 
 _LIBRARY_SINCE = 15
 _ARCHIVING = ("archive_mode", "archive_command", "archive_library")

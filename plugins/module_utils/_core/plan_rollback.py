@@ -15,9 +15,9 @@ from .._cluster.data_directory import DataDirectory, RestoreRecord, check_exchan
 from .._errors import Error
 from .._plan.plan import Plan, Step
 from .._previous_data.plan import NoteKept, made_by
+from .._restore.plan import turned_back
+from .._restore.steps import PutInPlace, ReleaseControl, SetAside
 from .new_timeline import Anew
-from .plan_restore import turned_back
-from .restore_steps import PutInPlace, ReleaseControl, SetAside
 from .rollback import Journal, Kept, Situation, check_source, find_source
 
 

@@ -12,8 +12,8 @@ from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
 from .._errors import Error
 from .._plan.apply import StepTable
 from .._previous_data import observe as kept_data
+from .._restore.context import RestoreContext
 from . import aside, new_timeline, rollback
-from .restore_context import RestoreContext
 
 
 def _note_rollback(step: NoteRollback, context: RestoreContext) -> None:

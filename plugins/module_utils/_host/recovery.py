@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._cluster.observe import read_record, server_log, way_back
-from .._core.parameters import asked_by_control, too_small
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .._restore.parameters import asked_by_control, too_small
 from .._server.server import RecoveryState, Server
 from .._values.times import format_time
 from .._wal.names import SegmentName

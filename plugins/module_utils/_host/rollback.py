@@ -14,6 +14,7 @@ from .._cluster.observe import major_version, mark_of, read_record, system_ident
 from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
 from .._previous_data.observe import kept_paths
+from .._restore.staging import move_in, move_out
 from .._values.markers import HELD_CONTROL
 from . import new_timeline
 from .aside import journal_of, read_journal
@@ -21,7 +22,6 @@ from .claim import look, settle
 from .files import remove_tree, write_json
 from .mounts import is_mount_point
 from .processes import find_postmaster
-from .restore import move_in, move_out
 from .runner import CommandRunner
 
 # A server that finds one of these begins a recovery: readRecoverySignalFile() and read_backup_label() in

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from .._cluster.data_directory import RestoreRequest, check_exchangeable
 from .._cluster.observe import observe_directory
-from .._core.plan_restore import check_directory
-from .._core.room import Parts, check_room
 from .._errors import Error
 from .._repository.catalog import Backup, Catalog
 from .._repository.observe_manifest import described_manifest
+from .._restore.module_ground import check_missing
+from .._restore.module_new_cluster import with_use
+from .._restore.plan import check_directory
+from .._restore.space import Parts, check_room
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Task
 from .._values.hints import hint_for, message_for
 from .._values.target import Target
 from .clone import with_places
-from .ground import check_missing
-from .new_cluster import with_use
 from .under_way import check_known
 
 

@@ -18,13 +18,14 @@ from .._core.plan_rollback import Rollback, plan_rollback
 from .._core.rollback import free_stamp
 from .._dependents.module import observed, told_of_rollback
 from .._errors import Busy, Error
-from .._host import apply_rollback, apply_switch
+from .._host import apply_rollback
 from .._host.processes import real_path
-from .._host.restore_context import RestoreContext
 from .._host.rollback import kept_major, observe_situation
 from .._previous_data.observe import kept_paths
 from .._repository.observe import require
 from .._repository.observe_catalog import read_catalog
+from .._restore import apply_switch
+from .._restore.context import RestoreContext
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Result, Task, planned

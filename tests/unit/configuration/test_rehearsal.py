@@ -14,10 +14,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._configuration.file
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.observe import copy_files, gather
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.rehearsal import laid_out
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import PutBack
-from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import CheckStartable
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import CommandFailed, Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import fitting
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
+from ansible_collections.pgark.postgres.plugins.module_utils._restore import apply_fitting as fitting
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.fitting import CheckStartable
 from tests.unit.synthetic import fill
 
 MAIN = """include 'conf.d/more.conf'

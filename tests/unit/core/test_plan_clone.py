@@ -17,7 +17,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._configuration.step
     CheckConfiguration,
     check_effective,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.fitting import RaiseSettings
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
     check_clone_directory,
     check_configuration,
@@ -30,12 +29,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone im
     socket_settings,
     with_checks,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_restore import (
-    FinishStaging,
-    RestoreConfiguration,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, Plan, SetAccess
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.fitting import RaiseSettings
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.plan import FinishStaging, RestoreConfiguration
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice

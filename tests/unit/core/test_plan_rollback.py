@@ -25,14 +25,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback
     Rollback,
     plan_rollback,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import (
-    MoveTablespaces,
-    MoveTablespacesBack,
-    PutInPlace,
-    ReleaseControl,
-    SetAside,
-    SwapEntries,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import (
     Journal,
     Kept,
@@ -43,6 +35,14 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback impo
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import NoteKept, made_by
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps import (
+    MoveTablespaces,
+    MoveTablespacesBack,
+    PutInPlace,
+    ReleaseControl,
+    SetAside,
+    SwapEntries,
+)
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.examples import NOON, minutes

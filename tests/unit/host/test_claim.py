@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Busy, Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import claim
 from ansible_collections.pgark.postgres.plugins.module_utils._host.claim import LOCK_FILE, claimed, look, settle
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore import move_out
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.staging import move_out
 from tests.support.waiting import wait_until
 from tests.unit.fakes import Killed, changes_of, killed_at
 from tests.unit.synthetic import contents, fill

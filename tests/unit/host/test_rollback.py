@@ -23,10 +23,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host import aside, rollback
-from ansible_collections.pgark.postgres.plugins.module_utils._host.restore_context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
 from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import apply
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.fakes import Killed, changes_of, killed_at

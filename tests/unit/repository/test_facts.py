@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.label import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.facts import check_manifest
+from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest, WalNeed
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.label import (
     Label,
     check_checkpoint,
     check_control,
     check_label,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.restore_steps import CheckLabel
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._repository.facts import check_manifest
-from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest, WalNeed
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps import CheckLabel
 from ansible_collections.pgark.postgres.plugins.module_utils._values.file_entry import FileEntry
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.examples import BACKUP, IDENTITY
