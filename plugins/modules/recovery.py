@@ -214,7 +214,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._dependents.report 
     will_be_off,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import (
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.apply import (
     check_end,
     check_in_force,
     end_recovery,
@@ -225,8 +225,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion imp
     restart_required,
     settings_to_put_back,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress, run_checks
-from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.module import watch_of
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.observe import Progress, run_checks
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import RecoveryState, Server
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run

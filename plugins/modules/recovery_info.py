@@ -115,8 +115,8 @@ staging:
 from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress
-from ansible_collections.pgark.postgres.plugins.module_utils._module.watch import watch_of
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.module import watch_of
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.observe import Progress
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.observe import look_at_staging
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run

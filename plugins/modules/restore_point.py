@@ -106,7 +106,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe 
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host.promotion import note_proved
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.apply import note_proved
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import require
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, run

@@ -5,7 +5,7 @@
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._host.recovery import Progress
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.observe import Progress
 
 
 @pytest.mark.parametrize(

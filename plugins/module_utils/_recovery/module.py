@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from .._host.recovery import Watch
 from .._task.task import Task
+from .observe import Watch
 
 
 def watch_of(task: Task) -> Watch:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.outcome import Outcome, check_outcome, is_before
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._recovery.outcome import Outcome, check_outcome, is_before
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, TimelinePath

@@ -13,15 +13,15 @@ from dataclasses import replace
 from .._cluster.data_directory import RestoreRecord
 from .._cluster.observe import own_record, started_with, write_record
 from .._configuration.files import AUTOMATIC
-from .._core.outcome import Outcome, check_outcome
 from .._errors import Error
+from .._host.files import read_history, read_small, rename, write_file
+from .._host.processes import find_postmaster
 from .._server.options import check_command_line, parse_options
 from .._server.recovery_settings import RECOVERY_SETTINGS, automatic_value, changed_configuration, has_settings
 from .._server.server import RecoveryState, Server
 from .._server.settings import COMMAND_LINE
 from .._wal.names import TimelinePath
-from .files import read_history, read_small, rename, write_file
-from .processes import find_postmaster
+from .outcome import Outcome, check_outcome
 
 
 def settings_to_put_back(server: Server, record: RestoreRecord | None) -> dict[str, str | None]:

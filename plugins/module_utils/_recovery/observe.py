@@ -12,13 +12,13 @@ from typing import Any
 
 from .._cluster.observe import read_record, server_log, way_back
 from .._errors import Error, Refused, ServerRefuses, ServerUnavailable
+from .._host.processes import find_postmaster, startup_progress
+from .._host.runner import CommandRunner
+from .._host.tools import Connection, control_data
 from .._restore.parameters import asked_by_control, too_small
 from .._server.server import RecoveryState, Server
 from .._values.times import format_time
 from .._wal.names import SegmentName
-from .processes import find_postmaster, startup_progress
-from .runner import CommandRunner
-from .tools import Connection, control_data
 
 _POLL_SECONDS = 0.2
 _LOCK_SECONDS = 5
