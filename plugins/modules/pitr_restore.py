@@ -537,7 +537,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation, exchanged
-from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory, last_segment
 from ansible_collections.pgark.postgres.plugins.module_utils._dependents.module import replaced_for, told
 from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
@@ -552,11 +551,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._module.configurati
     with_configuration_rehearsed,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._module.detach import detach
-from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import (
-    new_stamp,
-    roll_back,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_not_under_way
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog
@@ -585,6 +579,9 @@ from ansible_collections.pgark.postgres.plugins.module_utils._restore.plan impor
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.replayed import moved_aside, those_replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import NoRoom, Parts
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps import RemoveStaging
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.module import new_stamp, roll_back
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.module_under_way import check_not_under_way
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.new_timeline import CHOICES
 from ansible_collections.pgark.postgres.plugins.module_utils._server.managers import Signs, check_unmanaged
 from ansible_collections.pgark.postgres.plugins.module_utils._server.observe_managers import signs_of_manager
 from ansible_collections.pgark.postgres.plugins.module_utils._server.options import (

@@ -100,10 +100,10 @@ steps:
   elements: dict
 """
 
-from ansible_collections.pgark.postgres.plugins.module_utils._module.under_way import check_no_rollback_at
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.apply import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.observe import missing, observe_kept
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import RemoveKept, plan_removal
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.module_under_way import check_no_rollback_at
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, required, spec
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Result, Task, planned, run
 

@@ -91,7 +91,7 @@ PLANNED = {
     "plugins.modules.wal_archiving": "MakeDirectory InstallProgram KeepReplaced DrainArchive AlterSystem ReloadServer "
     "ForgetReplaced",
     "plugins.module_utils._module.detach": "NoteIdentity OfferHistory ChangeIdentity ResetWal",
-    "plugins.module_utils._module.rollback": "ForgetRollback NoteRollback SwapEntries MoveTablespacesBack NoteKept "
+    "plugins.module_utils._rollback.module": "ForgetRollback NoteRollback SwapEntries MoveTablespacesBack NoteKept "
     "SetAside BringBack PutInPlace ReleaseControl NewTimeline StayOnTimeline",
 }
 

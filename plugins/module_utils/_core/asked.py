@@ -16,10 +16,10 @@ from datetime import date
 from typing import Any
 
 from .._errors import Error, InvalidValue
+from .._rollback.new_timeline import CHOICES
 from .._values.target import TARGETS, Target, parse_timeline
 from .._values.times import parse_age
 from .._windows.report import asked_target
-from .new_timeline import CHOICES
 
 Reader = Callable[[str, Any], Any]
 

@@ -10,8 +10,8 @@ from .._cluster.observe import observe_directory
 from .._core.plan_detach import Clone, plan_detach
 from .._host.apply_detach import STEPS, DetachContext
 from .._host.identity import generate, observe_clone
+from .._rollback.module_under_way import check_known
 from .._task.task import Result, Task, planned
-from .under_way import check_known
 
 
 def detach(task: Task) -> Result:

@@ -14,13 +14,13 @@ from .._restore.module_ground import check_missing
 from .._restore.module_new_cluster import with_use
 from .._restore.plan import check_directory
 from .._restore.space import Parts, check_room
+from .._rollback.module_under_way import check_known
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Task
 from .._values.hints import hint_for, message_for
 from .._values.target import Target
 from .clone import with_places
-from .under_way import check_known
 
 
 def obstacle(task: Task, catalog: Catalog, target: Target, backup: Backup) -> str | None:

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import RestoreRecord
-from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Journal
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._repository import cluster_document
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.situation import Journal
 from ansible_collections.pgark.postgres.plugins.module_utils._values.documents import (
     mapping,
     number,

@@ -17,21 +17,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_direc
     check_readable,
     check_stopped,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import (
-    BringBack,
-    ForgetRollback,
-    NoteRollback,
-    Rollback,
-    plan_rollback,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import (
-    Journal,
-    Kept,
-    Situation,
-    check_no_rollback,
-    free_stamp,
-)
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan, report
 from ansible_collections.pgark.postgres.plugins.module_utils._previous_data.plan import NoteKept, made_by
@@ -42,6 +27,21 @@ from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps impo
     ReleaseControl,
     SetAside,
     SwapEntries,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.new_timeline import Anew
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.plan import (
+    BringBack,
+    ForgetRollback,
+    NoteRollback,
+    Rollback,
+    plan_rollback,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.situation import (
+    Journal,
+    Kept,
+    Situation,
+    check_no_rollback,
+    free_stamp,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target

@@ -18,15 +18,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
     observe_directory,
     write_record,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import Anew
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_rollback import plan_rollback
-from ansible_collections.pgark.postgres.plugins.module_utils._core.rollback import Situation
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import aside, rollback
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import CommandRunner, Result
-from ansible_collections.pgark.postgres.plugins.module_utils._module.rollback import STEPS
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import apply
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.context import RestoreContext
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback import journal as aside
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback import observe as rollback
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.module import STEPS
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.new_timeline import Anew
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.plan import plan_rollback
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.situation import Situation
 from ansible_collections.pgark.postgres.plugins.module_utils._values.markers import CONTROL, HELD_CONTROL, RECORD
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from tests.unit.fakes import Killed, changes_of, killed_at

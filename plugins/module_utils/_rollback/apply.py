@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from .._core.new_timeline import NewTimeline, StayOnTimeline
-from .._core.plan_rollback import BringBack, ForgetRollback, NoteRollback
 from .._errors import Error
 from .._plan.apply import StepTable
 from .._previous_data import observe as kept_data
 from .._restore.context import RestoreContext
-from . import aside, new_timeline, rollback
+from . import apply_new_timeline as new_timeline
+from . import journal as aside
+from . import observe as rollback
+from .new_timeline import NewTimeline, StayOnTimeline
+from .plan import BringBack, ForgetRollback, NoteRollback
 
 
 def _note_rollback(step: NoteRollback, context: RestoreContext) -> None:

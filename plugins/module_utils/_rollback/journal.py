@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from .._cluster.data_directory import Damaged, DataDirectory, check_readable
 from .._cluster.observe import mark_of, own_record
-from .._core.rollback import Journal
 from .._errors import Error
+from .._host.files import read_json
 from .._previous_data.observe import kept_paths
 from .._values.documents import read_fields
-from .files import read_json
+from .situation import Journal
 
 
 def read_journal(path: str) -> Journal | None:

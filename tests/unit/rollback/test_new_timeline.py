@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.new_timeline import (
+from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
+from ansible_collections.pgark.postgres.plugins.module_utils._rollback.new_timeline import (
     Anew,
     Lineage,
     NewTimeline,
     StayOnTimeline,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 
 FOLLOWED = Lineage(1, ("follower",))
 ALONE = Lineage(1)

@@ -13,12 +13,12 @@ import os
 from collections.abc import Mapping
 
 from .._cluster.observe import started_with
-from .._core.new_timeline import SINGLE, Lineage, NewTimeline
 from .._errors import CommandFailed, Error
+from .._host.files import remove_tree, write_file
+from .._host.runner import CommandRunner
+from .._host.tools import control_data, single_user_cmd
 from .._server.options import kept_words
-from .files import remove_tree, write_file
-from .runner import CommandRunner
-from .tools import control_data, single_user_cmd
+from .new_timeline import SINGLE, Lineage, NewTimeline
 
 _SIGNAL = "recovery.signal"
 _SIGNALS = (_SIGNAL, "standby.signal")

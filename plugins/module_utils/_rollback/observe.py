@@ -11,18 +11,18 @@ from dataclasses import asdict
 
 from .._cluster.data_directory import DataDirectory, RestoreRecord
 from .._cluster.observe import major_version, mark_of, read_record, system_identifier
-from .._core.rollback import Journal, Kept, Situation
 from .._errors import Error
+from .._host.claim import look, settle
+from .._host.files import remove_tree, write_json
+from .._host.mounts import is_mount_point
+from .._host.processes import find_postmaster
+from .._host.runner import CommandRunner
 from .._previous_data.observe import kept_paths
 from .._restore.staging import move_in, move_out
 from .._values.markers import HELD_CONTROL
-from . import new_timeline
-from .aside import journal_of, read_journal
-from .claim import look, settle
-from .files import remove_tree, write_json
-from .mounts import is_mount_point
-from .processes import find_postmaster
-from .runner import CommandRunner
+from . import apply_new_timeline as new_timeline
+from .journal import journal_of, read_journal
+from .situation import Journal, Kept, Situation
 
 # A server that finds one of these begins a recovery: readRecoverySignalFile() and read_backup_label() in
 # src/backend/access/transam/xlogrecovery.c.

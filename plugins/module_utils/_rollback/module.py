@@ -13,14 +13,9 @@ from .._archiving.commands import get_command
 from .._archiving.observe import why_not_executable
 from .._cluster.data_directory import DataDirectory, check_stopped
 from .._cluster.observe import observe_directory, own_configuration
-from .._core.new_timeline import Anew
-from .._core.plan_rollback import Rollback, plan_rollback
-from .._core.rollback import free_stamp
 from .._dependents.module import observed, told_of_rollback
 from .._errors import Busy, Error
-from .._host import apply_rollback
 from .._host.processes import real_path
-from .._host.rollback import kept_major, observe_situation
 from .._previous_data.observe import kept_paths
 from .._repository.observe import require
 from .._repository.observe_catalog import read_catalog
@@ -29,7 +24,12 @@ from .._restore.context import RestoreContext
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Result, Task, planned
-from .under_way import check_known
+from . import apply as apply_rollback
+from .module_under_way import check_known
+from .new_timeline import Anew
+from .observe import kept_major, observe_situation
+from .plan import Rollback, plan_rollback
+from .situation import free_stamp
 
 STEPS = {**apply_switch.STEPS, **apply_rollback.STEPS}
 

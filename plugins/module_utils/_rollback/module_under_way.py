@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from .._cluster.data_directory import DataDirectory, check_readable
 from .._cluster.observe import with_damage
-from .._core.rollback import check_no_rollback
-from .._host.aside import under_way
 from .._host.mounts import is_mount_point
 from .._previous_data.observe import kept_paths
+from .journal import under_way
+from .situation import check_no_rollback
 
 
 def check_not_under_way(directory: DataDirectory) -> None:

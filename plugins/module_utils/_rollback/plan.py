@@ -18,7 +18,7 @@ from .._previous_data.plan import NoteKept, made_by
 from .._restore.plan import turned_back
 from .._restore.steps import PutInPlace, ReleaseControl, SetAside
 from .new_timeline import Anew
-from .rollback import Journal, Kept, Situation, check_source, find_source
+from .situation import Journal, Kept, Situation, check_source, find_source
 
 
 @dataclass(frozen=True)
