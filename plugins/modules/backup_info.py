@@ -357,7 +357,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe_standing import standing
-from ansible_collections.pgark.postgres.plugins.module_utils._module.obstacle import obstacle
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.module_obstacle import obstacle
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Backup, Catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._task.arguments import COMMON, TARGET, required, spec

@@ -133,8 +133,8 @@ import uuid
 from dataclasses import asdict
 
 from ansible_collections.pgark.postgres.plugins.module_utils._archiving.observe import program_in_use
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.plan import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import observe_identity, read_record
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_detached
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.processes import current_user
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files

@@ -231,6 +231,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._backup.plan import
     satisfying,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._backup.space import check_backup_room, expected
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.module import check_identity
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe_replication import require_replication
 from ansible_collections.pgark.postgres.plugins.module_utils._host.files import room_without
@@ -238,7 +239,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import 
     available_decompressors,
     server_compressions,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import check_identity
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe import leftovers
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog
 from ansible_collections.pgark.postgres.plugins.module_utils._server.server import Server

@@ -523,6 +523,19 @@ from ansible_collections.pgark.postgres.plugins.module_utils._archiving import a
 from ansible_collections.pgark.postgres.plugins.module_utils._archiving.commands import following, get_command
 from ansible_collections.pgark.postgres.plugins.module_utils._archiving.plan_program import plan_program
 from ansible_collections.pgark.postgres.plugins.module_utils._archiving.program import observe_program
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.module import (
+    check_clone,
+    kept_settings,
+    of_source,
+    with_places,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.module_configuration import (
+    configuration_of,
+    with_configuration_checked,
+    with_configuration_rehearsed,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.module_detach import detach
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.plan import check_clone_directory, last_segment
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
     DataDirectory,
     RestoreRequest,
@@ -537,20 +550,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe im
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.ownership import is_alive, reserve
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.reservation import check_reservation, exchanged
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import check_clone_directory, last_segment
 from ansible_collections.pgark.postgres.plugins.module_utils._dependents.module import replaced_for, told
-from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import (
-    check_clone,
-    kept_settings,
-    of_source,
-    with_places,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._module.configuration import (
-    configuration_of,
-    with_configuration_checked,
-    with_configuration_rehearsed,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._module.detach import detach
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.catalog import Catalog

@@ -297,6 +297,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._archiving.takeover
     others_archiving,
     refuse_replacing,
 )
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.module import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.observe import is_standby, quoting_log
 from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe_replication import (
     require_place_of_its_own,
@@ -304,7 +305,6 @@ from ansible_collections.pgark.postgres.plugins.module_utils._dependents.observe
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.tools import available_decompressors
-from ansible_collections.pgark.postgres.plugins.module_utils._module.clone import require_own
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_catalog import read_catalog

@@ -90,7 +90,7 @@ PLANNED = {
     "plugins.modules.previous_data": "RemoveKept",
     "plugins.modules.wal_archiving": "MakeDirectory InstallProgram KeepReplaced DrainArchive AlterSystem ReloadServer "
     "ForgetReplaced",
-    "plugins.module_utils._module.detach": "NoteIdentity OfferHistory ChangeIdentity ResetWal",
+    "plugins.module_utils._clone.module_detach": "NoteIdentity OfferHistory ChangeIdentity ResetWal",
     "plugins.module_utils._rollback.module": "ForgetRollback NoteRollback SwapEntries MoveTablespacesBack NoteKept "
     "SetAside BringBack PutInPlace ReleaseControl NewTimeline StayOnTimeline",
 }

@@ -20,7 +20,7 @@ from .._server.observe_managers import signs_of_manager
 from .._task.task import Task
 from .._values.hints import hint_for, message_for
 from .._values.target import Target
-from .clone import with_places
+from .module import with_places
 
 
 def obstacle(task: Task, catalog: Catalog, target: Target, backup: Backup) -> str | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._core.plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
+from .._host.runner import CommandRunner
 from .._plan.apply import StepTable
 from . import identity
-from .runner import CommandRunner
+from .plan_detach import ChangeIdentity, NoteIdentity, OfferHistory, ResetWal
 
 
 @dataclass(frozen=True)

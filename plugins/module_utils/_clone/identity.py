@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from .._cluster.control_file import identifier_in, new_identifier, with_identifier
 from .._cluster.data_directory import DataDirectory, RestoreRecord
 from .._cluster.observe import write_record
-from .._core.plan_detach import SIGNALS, Clone
-from .claim import look
-from .files import naming, open_regular, private_mode, read_small, rename, sync, sync_tree, write_file
-from .runner import CommandRunner
-from .tools import control_data, pg_resetwal_cmd
+from .._host.claim import look
+from .._host.files import naming, open_regular, private_mode, read_small, rename, sync, sync_tree, write_file
+from .._host.runner import CommandRunner
+from .._host.tools import control_data, pg_resetwal_cmd
+from .plan_detach import SIGNALS, Clone
 
 _CONTROL = "global/pg_control"
 # Not beside its place: pg_checksums takes whatever it finds in global for a relation.

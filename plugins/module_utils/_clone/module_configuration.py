@@ -14,12 +14,12 @@ from .._configuration.files import MAIN, Kept, KeptFile, to_put_back, what_diffe
 from .._configuration.observe import check_places, content_of, places_of, states, texts_of
 from .._configuration.put_back import check_links, check_put_back, named_by, read_with, what_comes_back
 from .._configuration.steps import CheckConfiguration, PutBack, RestoreConfiguration
-from .._core.plan_clone import with_checks
 from .._host.processes import real_path
 from .._plan.plan import Plan
 from .._repository.catalog import Backup
 from .._restore.fitting import CheckStartable, RaiseSettings
 from .._task.task import Task
+from .plan import with_checks
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._clone import observe as clone
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster import observe as cluster
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import DataDirectory, Place
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration import check as configuration_check
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.own_places import NAMES_OF_PLACES
 from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import CheckConfiguration
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import clone
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.fakes import FakeRunner
 

@@ -7,17 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
-    DataDirectory,
-    Place,
-    RestoreRecord,
-    RestoreRequest,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
-    CheckConfiguration,
-    check_effective,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone import (
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.plan import (
     check_clone_directory,
     check_configuration,
     check_places,
@@ -28,6 +18,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_clone im
     settings_in_place,
     socket_settings,
     with_checks,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
+    DataDirectory,
+    Place,
+    RestoreRecord,
+    RestoreRequest,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._configuration.steps import (
+    CheckConfiguration,
+    check_effective,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error, InvalidValue
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, Plan, SetAccess

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from .._cluster.data_directory import Place
 from .._cluster.observe import places
-from .mounts import is_mount_point
+from .._host.mounts import is_mount_point
 
 # TABLESPACE_VERSION_DIRECTORY in src/include/common/relpath.h
 _VERSION_DIRECTORY = re.compile(r"PG_\d+_\d+")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.pgark.postgres.plugins.module_utils._clone import identity
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.control_file import identifier_in
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import DataDirectory
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
-from ansible_collections.pgark.postgres.plugins.module_utils._host import identity
 from ansible_collections.pgark.postgres.plugins.module_utils._host.runner import Result
 from tests.unit.cluster.test_control_file import IDENTIFIER, control
 from tests.unit.fakes import OK, FakeRunner, Killed, changes_of, killed_at

@@ -7,12 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
-    DataDirectory,
-    RestoreRecord,
-    check_stopped,
-)
-from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach import (
+from ansible_collections.pgark.postgres.plugins.module_utils._clone.plan_detach import (
     SIGNALS,
     ChangeIdentity,
     Clone,
@@ -20,6 +15,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._core.plan_detach i
     OfferHistory,
     ResetWal,
     plan_detach,
+)
+from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import (
+    DataDirectory,
+    RestoreRecord,
+    check_stopped,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import Plan

@@ -11,7 +11,15 @@ from .._cluster.data_directory import DataDirectory
 from .._cluster.observe import missing_configuration, observe_identity, own_configuration, read_record
 from .._configuration.check import check_step
 from .._configuration.steps import CheckConfiguration
-from .._core.plan_clone import (
+from .._host.processes import real_path
+from .._repository.catalog import Backup
+from .._repository.observe import known_major, require
+from .._repository.plan import check_owner
+from .._task.task import Task
+from .._wal.identity import Identity
+from .identity import read_identifier
+from .observe import holding_data, tablespace_places, unusable
+from .plan import (
     check_configuration,
     check_detached,
     check_places,
@@ -21,14 +29,6 @@ from .._core.plan_clone import (
     settings_in_place,
     socket_settings,
 )
-from .._host.clone import holding_data, tablespace_places, unusable
-from .._host.identity import read_identifier
-from .._host.processes import real_path
-from .._repository.catalog import Backup
-from .._repository.observe import known_major, require
-from .._repository.plan import check_owner
-from .._task.task import Task
-from .._wal.identity import Identity
 
 
 def of_source(task: Task) -> Task:

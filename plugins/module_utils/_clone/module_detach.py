@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from .._cluster.data_directory import check_stopped
 from .._cluster.observe import observe_directory
-from .._core.plan_detach import Clone, plan_detach
-from .._host.apply_detach import STEPS, DetachContext
-from .._host.identity import generate, observe_clone
 from .._rollback.module_under_way import check_known
 from .._task.task import Result, Task, planned
+from .apply import STEPS, DetachContext
+from .identity import generate, observe_clone
+from .plan_detach import Clone, plan_detach
 
 
 def detach(task: Task) -> Result:
