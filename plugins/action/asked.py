@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 
-from ..module_utils._core.asked import (
+from ..module_utils._asked.asked import (
     PLAYBOOKS,
     Answer,
     Playbook,
@@ -26,7 +26,7 @@ from ..module_utils._core.asked import (
     is_blank,
     read_answers,
 )
-from ..module_utils._core.lookalikes import check_idle, check_names, idle, known
+from ..module_utils._asked.lookalikes import check_idle, check_names, idle, known
 from ..module_utils._errors import Error
 from ..module_utils._values.hints import hint_for, message_for
 from ..plugin_utils.specifications import role_variables

@@ -16,10 +16,7 @@ from typing import Any
 from tests.gates.setup import BUILD, ROOT
 
 sys.path.insert(0, str(BUILD / "collections"))
-from ansible_collections.pgark.postgres.plugins.module_utils._core.asked import (  # the path comes first
-    PLAYBOOKS,
-    Variable,
-)
+from ansible_collections.pgark.postgres.plugins.module_utils._asked.asked import PLAYBOOKS, Variable
 from ansible_collections.pgark.postgres.plugins.plugin_utils.specifications import options  # as above
 
 PAGE = ROOT / "docs/variables.md"

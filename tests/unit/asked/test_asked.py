@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.asked import (
+from ansible_collections.pgark.postgres.plugins.module_utils._asked.asked import (
     PLAYBOOKS,
     Answer,
     Variable,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.pgark.postgres.plugins.module_utils._core.asked import PLAYBOOKS
-from ansible_collections.pgark.postgres.plugins.module_utils._core.lookalikes import (
+from ansible_collections.pgark.postgres.plugins.module_utils._asked.asked import PLAYBOOKS
+from ansible_collections.pgark.postgres.plugins.module_utils._asked.lookalikes import (
     check_idle,
     check_names,
     idle,
