@@ -9,8 +9,8 @@ import re
 
 import pytest
 
-from tests.gates.layers import COLLECTION
 from tests.gates.project import project_files
+from tests.gates.rooms import COLLECTION
 from tests.gates.setup import ROOT
 
 EXAMPLES = [
@@ -24,7 +24,7 @@ def test_there_are_examples() -> None:
     assert EXAMPLES
 
 
-@pytest.mark.parametrize("module", EXAMPLES, ids=lambda name: name.rpartition(".")[2])
+@pytest.mark.parametrize("module", EXAMPLES, ids=lambda name: name.partition("module_utils.")[2])
 def test_examples_hold(module: str) -> None:
     results = doctest.testmod(importlib.import_module(module))
     assert results.attempted > 0

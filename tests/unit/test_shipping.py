@@ -19,11 +19,16 @@ from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import StepTable
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.plan import MakeDirectory, Plan, Step
 from ansible_collections.pgark.postgres.plugins.module_utils._task.task import Task
-from tests.gates.layers import COLLECTION
+from tests.gates.rooms import COLLECTION
 from tests.gates.setup import ROOT
 from tests.gates.shipping import UTILS, appliers, file_of, reached, shipped, steps_of
 
-ROOMS = sorted(path.stem for path in ROOT.glob("plugins/module_utils/_host/apply_*.py"))
+# The files that have a table of steps, each as its room and its name.
+TABLES = sorted(
+    f"{path.parent.name}.{path.stem}"
+    for path in ROOT.glob("plugins/module_utils/_*/apply*.py")
+    if "\nSTEPS: StepTable = " in path.read_text()
+)
 MODULES = sorted(path.stem for path in ROOT.glob("plugins/modules/*.py"))
 LOOKERS = ("recovery_info", "backup_info", "cluster_info", "previous_data_info")
 # Those that change something without a plan, and so with no step.
@@ -36,8 +41,9 @@ def load(dotted: str) -> ModuleType:
 
 def kinds() -> set[type]:
     """All kinds of steps that there are in the collection."""
-    for path in ROOT.glob("plugins/module_utils/_core/*.py"):
-        load(f"{UTILS}._core.{path.stem}")
+    for path in ROOT.glob("plugins/module_utils/_*/*.py"):
+        if path.parent.name != "_program":
+            load(f"{UTILS}.{path.parent.name}.{path.stem}")
     found: set[type] = set()
     left = [Step]
     while left:
@@ -48,21 +54,21 @@ def kinds() -> set[type]:
     return {kind for kind in found if not inspect.isabstract(kind)}
 
 
-def table_of(room: str) -> StepTable:
-    table: StepTable = load(f"{UTILS}._host.{room}").STEPS
+def table_of(file: str) -> StepTable:
+    table: StepTable = load(f"{UTILS}.{file}").STEPS
     return table
 
 
-def test_every_step_is_in_exactly_one_room() -> None:
-    listed = [kind for room in ROOMS for kind in table_of(room)]
+def test_every_step_is_in_exactly_one_table() -> None:
+    listed = [kind for table in TABLES for kind in table_of(table)]
     assert len(listed) == len(set(listed))
     assert set(listed) == kinds()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_a_function_is_for_the_step_that_it_is_listed_for(room: str) -> None:
-    assert {kind: get_type_hints(function)["step"] for kind, function in table_of(room).items()} == {
-        kind: kind for kind in table_of(room)
+@pytest.mark.parametrize("table", TABLES)
+def test_a_function_is_for_the_step_that_it_is_listed_for(table: str) -> None:
+    assert {kind: get_type_hints(function)["step"] for kind, function in table_of(table).items()} == {
+        kind: kind for kind in table_of(table)
     }
 
 
@@ -72,9 +78,9 @@ def test_who_has_plans_carried_out_has_a_function_for_each_step_that_may_be_in_t
     made = steps_of(reached(file), kinds())
     assert made, "nothing is found to be planned, so the walk is blind"
     assert made <= set(table), f"{file} may plan these, and no table of its STEPS has them"
-    rooms = [room for room in ROOMS if set(table_of(room)) <= set(table)]
-    assert set(table) == {kind for room in rooms for kind in table_of(room)}
-    assert [room for room in rooms if not made & set(table_of(room))] == [], f"{file} has no use for these rooms"
+    tables = [each for each in TABLES if set(table_of(each)) <= set(table)]
+    assert set(table) == {kind for each in tables for kind in table_of(each)}
+    assert [each for each in tables if not made & set(table_of(each))] == [], f"{file} has no use for these tables"
 
 
 # The walk follows names; this is what it has to find, by hand.
@@ -102,8 +108,8 @@ def test_the_walk_finds_what_is_planned() -> None:
 
 
 @pytest.mark.parametrize("module", LOOKERS + PLANLESS)
-def test_who_plans_nothing_ships_no_room(module: str) -> None:
-    assert {file for file in shipped(f"plugins.modules.{module}") if f"{UTILS}._host.apply_" in file} == set()
+def test_who_plans_nothing_ships_no_steps(module: str) -> None:
+    assert shipped(f"plugins.modules.{module}") & {f"{UTILS}.{table}" for table in TABLES} == set()
 
 
 def test_every_module_is_accounted_for() -> None:

@@ -22,7 +22,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._archiving.program 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._plan import apply_files
 from ansible_collections.pgark.postgres.plugins.module_utils._plan.apply import apply
-from tests.gates.layers import COLLECTION
+from tests.gates.rooms import COLLECTION
 from tests.gates.setup import ROOT
 from tests.unit.fakes import Killed, killed_at
 from tests.unit.wal_program.harness import PROGRAM
@@ -119,7 +119,8 @@ def test_it_is_found_in_a_zip_archive(tmp_path: Path) -> None:
             writer.write(path, f"{COLLECTION.replace('.', '/')}/{path.relative_to(ROOT)}")
         for package in ("", "/pgark", "/pgark/postgres", "/pgark/postgres/plugins"):
             writer.writestr(f"ansible_collections{package}/__init__.py", "")
-        for package in ("", "/_core", "/_host", "/_program"):
+        rooms = [path.name for path in (ROOT / "plugins/module_utils").glob("_*") if path.is_dir()]
+        for package in ("", *(f"/{room}" for room in rooms)):
             writer.writestr(f"{COLLECTION.replace('.', '/')}/plugins/module_utils{package}/__init__.py", "")
     program = tmp_path / "pgark-wal"
     subprocess.run([sys.executable, "-I", "-c", INSTALL, archive, program], check=True)
