@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The rooms of the code, and what each may import and use. docs/decisions/0089-rooms-by-capability.md says why.
+"""The rooms of the code, and what each may import and use. docs/decisions/0091-rooms-by-capability.md says why.
 
 `violations` reads one file's syntax tree, so it sees imports wherever they stand: in functions, in `try`, under
 `TYPE_CHECKING`.
@@ -69,7 +69,8 @@ ACTING = (
     "_repository/delivery",  # what pgark-wal gives
     "_archiving/program",  # looks and installs
     "_backup/tarstream",
-    "_restore/compared", "_restore/context", "_restore/held_control", "_restore/staging", "_restore/unpack", "_restore/wal_saver",
+    "_restore/compared", "_restore/context", "_restore/held_control", "_restore/staging", "_restore/unpack",
+    "_restore/wal_saver",
     "_rollback/journal",
     "_clone/identity",
 )  # fmt: skip

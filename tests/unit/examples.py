@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values that the tests of the pure layer start from; each test replaces what it is about."""
+"""Values that the tests of what is pure start from; each test replaces what it is about."""
 
 from __future__ import annotations
 
