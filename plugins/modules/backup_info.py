@@ -368,7 +368,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._windows.defects im
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.estimate import restore_seconds
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.forks import Forked
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.module import surveyed
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe import Survey
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe import WindowReader
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
 
 
@@ -397,7 +397,7 @@ def described(backup: Backup, problem: Defect | None) -> dict[str, Any]:
     return {**backup.as_document(), "usable": problem is None, "problem": None if problem is None else problem.text}
 
 
-def reach(task: Task, survey: Survey, catalog: Catalog, target: Target) -> dict[str, Any]:
+def reach(task: Task, survey: WindowReader, catalog: Catalog, target: Target) -> dict[str, Any]:
     """Say how the target is reached, or why it cannot be."""
     try:
         choice = survey.choice(catalog, target, task.options["backup_label"], datetime.now(timezone.utc))

@@ -577,7 +577,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._restore.plan impor
     plan_switch,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.replayed import moved_aside, those_replayed
-from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import NoRoom, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import BackupSizes, NoRoom
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps import RemoveStaging
 from ansible_collections.pgark.postgres.plugins.module_utils._rollback.module import new_stamp, roll_back
 from ansible_collections.pgark.postgres.plugins.module_utils._rollback.module_under_way import check_not_under_way
@@ -606,7 +606,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._values.target impo
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.estimate import restore_text
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe import Survey
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.observe import WindowReader
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
 
 STEPS = {**apply_files.STEPS, **apply_program.STEPS, **apply_staging.STEPS, **apply_switch.STEPS}
@@ -716,7 +716,7 @@ def plan_staged(
     configuration = configuration_of(task, directory, choice.backup)
     directory = with_places(task, directory, choice.backup)
     manifest = described_manifest(layout.backup(choice.backup.label), choice.backup)
-    parts = Parts.of(manifest, catalog.identity.wal_segment_size)
+    parts = BackupSizes.of(manifest, catalog.identity.wal_segment_size)
     kept = kept_settings(task, catalog.identity, directory)
     how = recovery(task, request, choice, kept, catalog.identity)
     needed = asked_by_wal(change.text for change in choice.route.parameters)
@@ -843,7 +843,7 @@ def choose(task: Task, catalog: Catalog, directory: DataDirectory, request: Rest
     with task.connected_if_running() if ours and directory.postmaster is not None else nullcontext() as server:
         old = directory.real_path if ours else None
         further = tuple(task.layouts[1:])
-        found = Survey(task.layout, bin_directory, task.runner, old, server, further, task.options["force"])
+        found = WindowReader(task.layout, bin_directory, task.runner, old, server, further, task.options["force"])
         return found.choice(catalog, request.target, request.label, now)
 
 

@@ -14,21 +14,21 @@ from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import L
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import (
     Begun,
     Checkpoint,
-    Ended,
     Parameters,
     Point,
     Tablespace,
+    TransactionEnd,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.summary import Summary
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Choice
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.defects import problems
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.resolver import Decision, Writing
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.source import Seen
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import Stretch
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.resolver import LiveServer, TargetResolver
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.source import SegmentContents
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import WalSpan
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.windows import Window
 from tests.unit.examples import SIZE, minutes
 
-Record = Ended | Point | Checkpoint | Begun | Parameters | Tablespace
+Record = TransactionEnd | Point | Checkpoint | Begun | Parameters | Tablespace
 LENGTH = 0x30
 
 
@@ -37,11 +37,11 @@ def lsn(segment: float) -> int:
     return int(segment * SIZE)
 
 
-def commit(segment: float, minute: float, xid: int = 0) -> Ended:
+def commit(segment: float, minute: float, xid: int = 0) -> TransactionEnd:
     """Make a transaction that ended at a place, given in segments, some minutes after noon."""
     at = lsn(segment)
     time = minutes(minute).strftime("%Y-%m-%d %H:%M:%S.%f")
-    return Ended(at, at + LENGTH, xid or 700 + int(segment * 10), time)
+    return TransactionEnd(at, at + LENGTH, xid or 700 + int(segment * 10), time)
 
 
 def begin(timeline: int, segment: float, minute: float) -> Begun:
@@ -65,23 +65,23 @@ class FakeWal:
     damaged: Mapping[tuple[int, int], str] = field(default_factory=dict)
     looked: list[int] = field(default_factory=list)
 
-    def backwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def backwards(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         for number in range(last, first - 1, -1):
             yield self.seen(stretch, number)
 
-    def forwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def forwards(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         for number in range(first, last + 1):
             yield self.seen(stretch, number)
 
-    def seen(self, stretch: Stretch, number: int) -> Seen:
+    def seen(self, stretch: WalSpan, number: int) -> SegmentContents:
         self.looked.append(number)
         place = (stretch.path.timeline_at(number, SIZE), number)
-        return Seen(number, Summary.of(self.held.get(place, [])), self.damaged.get(place))
+        return SegmentContents(number, Summary.of(self.held.get(place, [])), self.damaged.get(place))
 
-    def records(self, stretch: Stretch, number: int) -> list[Record]:
+    def records(self, stretch: WalSpan, number: int) -> list[Record]:
         return self.held.get((stretch.path.timeline_at(number, SIZE), number), [])
 
-    def has_record_from(self, stretch: Stretch, position: Lsn) -> bool:
+    def has_record_from(self, stretch: WalSpan, position: Lsn) -> bool:
         return any(record.lsn >= position.value for record in self.records(stretch, stretch.last))
 
 
@@ -104,9 +104,9 @@ def steady(subject: Catalog, offset: float = 0.25) -> FakeWal:
     )
 
 
-def windows(subject: Catalog, wal: FakeWal | None = None, server: Writing | None = None) -> list[Window]:
+def windows(subject: Catalog, wal: FakeWal | None = None, server: LiveServer | None = None) -> list[Window]:
     """Give all windows of a catalog."""
-    return Decision(subject, wal or steady(subject), server).windows(problems(subject), minutes(5000))
+    return TargetResolver(subject, wal or steady(subject), server).windows(problems(subject), minutes(5000))
 
 
 def choose(
@@ -114,10 +114,10 @@ def choose(
     target: Target,
     label: str | None = None,
     wal: FakeWal | None = None,
-    server: Writing | None = None,
+    server: LiveServer | None = None,
 ) -> Choice:
     """Choose how a target is reached."""
-    return Decision(subject, wal or steady(subject), server).choice(target, label)
+    return TargetResolver(subject, wal or steady(subject), server).choice(target, label)
 
 
 def labels(found: Iterable[Window]) -> list[list[str]]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from .._cluster.observe import own_record
 from .._repository.observe import repository_id
-from .._windows.observe import Survey
+from .._windows.observe import WindowReader
 from .observe import program_in_use
 
 
-def standing(survey: Survey) -> dict[str, Any] | None:
+def standing(survey: WindowReader) -> dict[str, Any] | None:
     """Describe the server; None where none was asked. ``restoring`` is the target of the restore that it came from."""
     server, directory = survey.server, survey.data_directory
     if server is None or directory is None:

@@ -19,7 +19,7 @@ from .._plan.apply import StepTable
 from .._repository.layout import Layout
 from .._server.server import Server
 from .._wal.identity import Identity
-from .._windows.observe import Survey
+from .._windows.observe import WindowReader
 from . import observe as backup
 from .plan import (
     CompressWal,
@@ -105,7 +105,7 @@ def _verify_backup(step: VerifyBackup, context: BackupContext) -> None:
     backup.verify(step.path, manifest, size, context.runner)
     last = backup.last_segment(manifest.wal[-1], size)
     archiving.prove_archived(context.server, [context.layout], context.runner, last, step.timeout)
-    latest = Survey(context.layout, context.bin_directory, context.runner).latest_end(facts)
+    latest = WindowReader(context.layout, context.bin_directory, context.runner).latest_end(facts)
     backup.write_description(step.path, replace(facts, latest_end=latest))
 
 

@@ -13,7 +13,7 @@ from .._repository.observe_manifest import described_manifest
 from .._restore.module_ground import check_missing
 from .._restore.module_new_cluster import with_use
 from .._restore.plan import check_directory
-from .._restore.space import Parts, check_room
+from .._restore.space import BackupSizes, check_room
 from .._rollback.module_under_way import check_known
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
@@ -51,4 +51,4 @@ def _check(task: Task, catalog: Catalog, target: Target, backup: Backup) -> None
     check_exchangeable(directory)
     manifest = described_manifest(task.layout.backup(backup.label), backup)
     settled = with_places(task, directory, backup)
-    check_room(settled, backup, Parts.of(manifest, catalog.identity.wal_segment_size))
+    check_room(settled, backup, BackupSizes.of(manifest, catalog.identity.wal_segment_size))

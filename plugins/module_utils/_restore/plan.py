@@ -39,7 +39,7 @@ from .._wal.names import Lsn
 from .._windows.choice import Choice
 from .left_segments import left_segments
 from .parameters import asked_by_wal
-from .space import Parts, check_room
+from .space import BackupSizes, check_room
 from .steps import (
     BeginStaging,
     CheckLabel,
@@ -120,7 +120,7 @@ def plan_staging(
     request: RestoreRequest,
     layout: Layout,
     recovery: Recovery,
-    parts: Parts,
+    parts: BackupSizes,
     stamp: str,
     aside: Mapping[str, str],
 ) -> Plan:
@@ -231,7 +231,7 @@ def _record(
     directory: DataDirectory,
     choice: Choice,
     request: RestoreRequest,
-    parts: Parts,
+    parts: BackupSizes,
     stamp: str,
     places: tuple[str, ...],
 ) -> RestoreRecord:

@@ -39,7 +39,7 @@ class Amount:
 
 
 @dataclass(frozen=True)
-class Parts:
+class BackupSizes:
     """How much of a backup goes into the data directory, into each tablespace (by oid), and how much WAL it has."""
 
     base: Amount
@@ -48,7 +48,7 @@ class Parts:
     segment_size: int = SEGMENT_SIZES[-1]
 
     @classmethod
-    def of(cls, manifest: Manifest, segment_size: int) -> Parts:
+    def of(cls, manifest: Manifest, segment_size: int) -> BackupSizes:
         """Add up what a manifest lists."""
         amounts: dict[str, Amount] = {"": Amount()}
         for path, entry in manifest.files.items():
@@ -59,7 +59,7 @@ class Parts:
         wal = segment_size * sum(len(need.numbers(segment_size)) for need in manifest.wal)
         return cls(amounts.pop(""), Amount(wal, wal), amounts, segment_size)
 
-    def with_segments(self, count: int) -> Parts:
+    def with_segments(self, count: int) -> BackupSizes:
         """Add segments that come from elsewhere."""
         more = count * self.segment_size
         return replace(self, wal=Amount(self.wal.size + more, self.wal.taken + more))
@@ -70,7 +70,7 @@ class Parts:
         return sum(amount.size for amount in (self.base, self.wal, *self.tablespaces.values()))
 
 
-def check_room(directory: DataDirectory, backup: Backup, parts: Parts) -> None:
+def check_room(directory: DataDirectory, backup: Backup, parts: BackupSizes) -> None:
     """Refuse what does not fit, with what is needed and what is free on every file system where it does not."""
     inside = Place(directory.staging, room=directory.room)
     needs = [(inside, parts.base), (directory.wal or inside, parts.wal)]

@@ -40,7 +40,7 @@ _PAGE = 8192  # XLOG_BLCKSZ as PostgreSQL is built everywhere
 PAGE_HEADER = 24  # SizeOfXLogShortPHD
 
 
-class Ended(NamedTuple):
+class TransactionEnd(NamedTuple):
     """The end of a transaction; ``end`` is where its record ends, or a little before that; ``time`` is in UTC.
 
     ``children`` are the subtransactions that ended with it: released savepoints, which have no end of their own.
@@ -101,7 +101,7 @@ class Tablespace(NamedTuple):
 _FIRST_YEAR = 1000
 EARLIEST, LATEST = "1000-01-01 00:00:00.000000", "9999-12-30 23:59:59.999999"
 
-Record = Union[Ended, Point, Checkpoint, Begun, Parameters, Tablespace]
+Record = Union[TransactionEnd, Point, Checkpoint, Begun, Parameters, Tablespace]
 
 
 def parse_records(text: str) -> Iterator[Record]:
@@ -129,7 +129,7 @@ def parse_records(text: str) -> Iterator[Record]:
             children = tuple(map(int, words.split())) if words else ()
             if len(time) != len(LATEST) or not EARLIEST <= time <= LATEST:
                 time = representable(time)
-            yield Ended(lsn, end_of_record(lsn, int(length)), int(prepared or xid), time, children)
+            yield TransactionEnd(lsn, end_of_record(lsn, int(length)), int(prepared or xid), time, children)
         else:
             yield from _other_records(match, lsn)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from .records import Begun, Checkpoint, Ended, Parameters, Point, Record, Tablespace, moment_of, parse_records
+from .records import Begun, Checkpoint, Parameters, Point, Record, Tablespace, TransactionEnd, moment_of, parse_records
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,9 @@ class Summary:
     @classmethod
     def of(cls, records: Iterable[Record]) -> Summary:
         """Sum records up, which come in the order of the WAL."""
-        kinds: dict[type, list[Any]] = {kind: [] for kind in (Ended, Point, Checkpoint, Begun, Parameters, Tablespace)}
+        kinds: dict[type, list[Any]] = {
+            kind: [] for kind in (TransactionEnd, Point, Checkpoint, Begun, Parameters, Tablespace)
+        }
         for record in records:
             kinds[type(record)].append(record)
         others: dict[str, Any] = {
@@ -48,7 +50,7 @@ class Summary:
             "parameters": tuple(kinds[Parameters]),
             "tablespaces": tuple(kinds[Tablespace]),
         }
-        ended: list[Ended] = kinds[Ended]
+        ended: list[TransactionEnd] = kinds[TransactionEnd]
         if not ended:
             return cls(**others)
         times = [record.time for record in ended]

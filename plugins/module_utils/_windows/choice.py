@@ -62,7 +62,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Question:
+class RestoreQuery:
     """What is asked: a target and the backup to start from (None: any), and what there is to answer with.
 
     ``problems`` are those of unusable backups; ``all_windows`` gives all that can be restored, for what is said in a
@@ -96,7 +96,7 @@ def check_past(target: Target, now: datetime) -> None:
         )
 
 
-def path_for(question: Question) -> TimelinePath:
+def path_for(question: RestoreQuery) -> TimelinePath:
     """Settle which timelines to follow."""
     try:
         return question.catalog.path_to(_timeline(question))
@@ -104,7 +104,7 @@ def path_for(question: Question) -> TimelinePath:
         raise Unreachable(error.message, error.hint) from None
 
 
-def _timeline(question: Question) -> int:
+def _timeline(question: RestoreQuery) -> int:
     catalog, wanted = question.catalog, question.target.timeline
     if isinstance(wanted, int):
         return wanted
@@ -114,7 +114,7 @@ def _timeline(question: Question) -> int:
     return catalog.latest_timeline
 
 
-def fits(question: Question, backup: Backup) -> bool:
+def fits(question: RestoreQuery, backup: Backup) -> bool:
     """Tell whether a target lies behind a backup; for a moment, whether all that the backup holds ended before it."""
     target = question.target
     if isinstance(target.value, Lsn):
@@ -124,13 +124,13 @@ def fits(question: Question, backup: Backup) -> bool:
     return backup.stop_time <= target.time and _too_late(question, backup) is None
 
 
-def _too_late(question: Question, backup: Backup) -> datetime | None:
+def _too_late(question: RestoreQuery, backup: Backup) -> datetime | None:
     """Give the moment of what a backup holds, where a target is before it although the backup ended earlier."""
     past = question.past(backup)
     return past if past is not None and is_later(question.target, past) else None
 
 
-def check_newest(question: Question, path: TimelinePath, found: Sequence[Backup]) -> None:
+def check_newest(question: RestoreQuery, path: TimelinePath, found: Sequence[Backup]) -> None:
     """Refuse ``immediate`` where the newest backup of all lies on a branch that the path does not lead to."""
     target = question.target
     if target.kind != "immediate" or target.timeline is not None or question.label is not None:
@@ -141,7 +141,7 @@ def check_newest(question: Question, path: TimelinePath, found: Sequence[Backup]
         raise which_backup(found[-1], other, path)
 
 
-def candidates(question: Question, path: TimelinePath) -> list[Backup]:
+def candidates(question: RestoreQuery, path: TimelinePath) -> list[Backup]:
     """List the usable backups that recovery along a path can start from, oldest first; raises Unreachable."""
     catalog, label = question.catalog, question.label
     found = on_path(question.usable, path)
@@ -162,7 +162,7 @@ def candidates(question: Question, path: TimelinePath) -> list[Backup]:
     return found
 
 
-def no_usable_backup(question: Question, path: TimelinePath) -> Unreachable:
+def no_usable_backup(question: RestoreQuery, path: TimelinePath) -> Unreachable:
     """Say that there is nothing to start from on a path."""
     broken = [defect.text for defect in question.problems.values()]
     return Unreachable(
@@ -172,7 +172,7 @@ def no_usable_backup(question: Question, path: TimelinePath) -> Unreachable:
     )
 
 
-def pick(question: Question, found: Sequence[Backup], position: Lsn | None) -> Backup:
+def pick(question: RestoreQuery, found: Sequence[Backup], position: Lsn | None) -> Backup:
     """Pick the newest backup that ended before the target, which a position stands for where one was found."""
     if position is not None:
         fitting = [backup for backup in found if backup.stop_lsn <= position]
@@ -188,7 +188,7 @@ def pick(question: Question, found: Sequence[Backup], position: Lsn | None) -> B
     raise before_the_oldest(target, oldest, position, question.windows)
 
 
-def passed_over(question: Question, found: Sequence[Backup], picked: Backup) -> list[str]:
+def passed_over(question: RestoreQuery, found: Sequence[Backup], picked: Backup) -> list[str]:
     """Say which newer backups end before the target by the clock alone."""
     target, newer = question.target, found[list(found).index(picked) + 1 :]
     if target.time is None:
@@ -197,7 +197,7 @@ def passed_over(question: Question, found: Sequence[Backup], picked: Backup) -> 
     return [holds_later(target, backup, past) for backup, past in late if past is not None]
 
 
-def check_reach(question: Question, window: Window, backup: Backup, route: Route) -> None:
+def check_reach(question: RestoreQuery, window: Window, backup: Backup, route: Route) -> None:
     """Refuse a moment, or the end of the WAL, that recovery would not get to."""
     target = question.target
     last = route.replayed.last
@@ -209,7 +209,7 @@ def check_reach(question: Question, window: Window, backup: Backup, route: Route
         raise after_the_end(target, window, backup, route.replayed.latest if follows else None, question.windows)
 
 
-def choice(question: Question, window: Window, backup: Backup, route: Route, behind: Behind) -> Choice:
+def choice(question: RestoreQuery, window: Window, backup: Backup, route: Route, behind: Behind) -> Choice:
     """Put together how the target is reached, from a backup and its window."""
     size = question.catalog.identity.wal_segment_size
     end = _end(question, window, backup, route)
@@ -222,7 +222,7 @@ def choice(question: Question, window: Window, backup: Backup, route: Route, beh
     return Choice(backup, window.path, end, last - first + 1, window.until, tuple(warnings), route, behind)
 
 
-def _end(question: Question, window: Window, backup: Backup, route: Route) -> Lsn:
+def _end(question: RestoreQuery, window: Window, backup: Backup, route: Route) -> Lsn:
     if route.stop is not None:
         return route.stop
     if question.target.kind == "immediate" or window.stretch is None:

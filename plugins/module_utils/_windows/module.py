@@ -12,24 +12,24 @@ from .._host.processes import find_postmaster, real_path
 from .._host.tools import find_bin_directory
 from .._server.driver import psycopg_version
 from .._task.task import Task
-from .observe import Survey
+from .observe import WindowReader
 
 
 @contextmanager
-def surveyed(task: Task, major: int) -> Iterator[Survey]:
+def surveyed(task: Task, major: int) -> Iterator[WindowReader]:
     """Give the survey of the repositories, and of the data directory and its server where the options name one."""
     first, *further = task.layouts
     if task.options["data_directory"] is None:
         bin_directory = task.options["bin_directory"] or find_bin_directory(major)
-        yield Survey(first, bin_directory, task.runner, further=tuple(further))
+        yield WindowReader(first, bin_directory, task.runner, further=tuple(further))
         return
     directory = real_path(task.options["data_directory"])
     bin_directory = task.bin_directory(major)
     if find_postmaster(directory) is None:
-        yield Survey(first, bin_directory, task.runner, directory, further=tuple(further))
+        yield WindowReader(first, bin_directory, task.runner, directory, further=tuple(further))
         return
     if psycopg_version(task.options["python_directory"]) is None:
-        yield Survey(task.layout, bin_directory, task.runner, directory)
+        yield WindowReader(task.layout, bin_directory, task.runner, directory)
         return
     with task.connected_if_running() as server:
-        yield Survey(first, bin_directory, task.runner, directory, server, tuple(further))
+        yield WindowReader(first, bin_directory, task.runner, directory, server, tuple(further))

@@ -27,7 +27,7 @@ from .observe_forks import fork_defects
 from .observe_own_wal import own_histories, own_segments, writing
 from .reader import WalReader
 from .refusals import Unreachable, only_here
-from .resolver import Decision, Writing
+from .resolver import LiveServer, TargetResolver
 from .windows import Window
 
 
@@ -41,7 +41,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Survey:
+class WindowReader:
     """Where to look: the repository, and what a data directory (None: none) and its server (None: down) add to it.
 
     Where the data directory has another history than the archive, that is refused, or with ``force`` left out.
@@ -60,7 +60,7 @@ class Survey:
         unusable = problems(catalog)
         whole, closed = self._with_further(catalog)
         with self._reader(whole) as reader:
-            decision = Decision(whole, reader)
+            decision = TargetResolver(whole, reader)
             found = decision.windows(unusable, now)
             unusable = {**unusable, **decision.broken_backups(found, unusable)}
             replaced = [Defect("wal", name, text) for name, text in reader.replaced.items()]
@@ -80,12 +80,12 @@ class Survey:
             raise Unreachable(_unread_text(path, why), "mount it, or leave it out of further_repositories")
         whole = self._with_own_wal(archived)
         with self._reader(whole) as reader:
-            found = self._chosen(Decision(whole, reader, server), target, label)
+            found = self._chosen(TargetResolver(whole, reader, server), target, label)
             replaced = list(reader.replaced.values())
         warnings = [*found.warnings, *self._warning(archived, found, server), *replaced]
         return replace(found, warnings=tuple(warnings))
 
-    def _chosen(self, decision: Decision, target: Target, label: str | None) -> Choice:
+    def _chosen(self, decision: TargetResolver, target: Target, label: str | None) -> Choice:
         """Choose a backup that is what it says; with one that is asked for, it is staged or refused."""
         while True:
             found = decision.choice(target, label)
@@ -117,7 +117,7 @@ class Survey:
             if path is None:
                 return None
             with self._reader(catalog) as reader:
-                return Decision(catalog, reader).past(path, backup)
+                return TargetResolver(catalog, reader).past(path, backup)
         except (Error, OSError):
             return None
 
@@ -139,7 +139,7 @@ class Survey:
         # The archive is looked at last: a running server removes what it has archived in the meantime.
         return self._with_further(read_catalog(self.layout))[0].extended(segments, histories)
 
-    def _warning(self, catalog: Catalog, found: Choice, server: Writing | None) -> list[str]:
+    def _warning(self, catalog: Catalog, found: Choice, server: LiveServer | None) -> list[str]:
         """Say that a part of the way is in the data directory only; a running server still archives it."""
         size = catalog.identity.wal_segment_size
         first = (found.backup.stop_lsn.value - 1) // size

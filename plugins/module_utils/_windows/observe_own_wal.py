@@ -16,21 +16,21 @@ from .._repository.observe import segment_file
 from .._server.server import Server
 from .._wal.identity import Identity
 from .._wal.names import Lsn, SegmentName, TimelinePath, classify
-from .resolver import Writing
+from .resolver import LiveServer
 
 # xlp_magic, xlp_info, xlp_tli, xlp_pageaddr, xlp_rem_len and padding, xlp_sysid, which the first page of a segment has:
 # XLogLongPageHeaderData in src/include/access/xlog_internal.h
 PAGE_HEADER = struct.Struct("=HHIQ8xQ")
 
 
-def writing(server: Server | None, identity: Identity) -> Writing | None:
+def writing(server: Server | None, identity: Identity) -> LiveServer | None:
     """Look where a server writes; None when there is none, it is recovering, or it is another cluster's."""
     if server is None or server.in_recovery():
         return None
     if str(server.value("SELECT system_identifier FROM pg_control_system()")) != identity.system_identifier:
         return None
     lsn = Lsn.parse(server.value("SELECT pg_current_wal_lsn()::text"))
-    return Writing(server.segment_ending_at(lsn).timeline, lsn, server.now())
+    return LiveServer(server.segment_ending_at(lsn).timeline, lsn, server.now())
 
 
 def own_segments(data_directory: str, identity: Identity) -> dict[tuple[int, int], SegmentFile]:

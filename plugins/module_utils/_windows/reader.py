@@ -23,8 +23,8 @@ from .._wal.records import Record, parse_position, parse_records
 from .._wal.summary import Summary, summaries
 from .cache import WalCache
 from .segments import bring, is_empty_from
-from .source import Seen
-from .spans import Stretch
+from .source import SegmentContents
+from .spans import WalSpan
 
 _BATCH_BYTES = 256 * 1024 * 1024
 _LISTED = 8  # segments whose records are kept, because more than one question is asked about them
@@ -71,14 +71,14 @@ class WalReader:
         if self._cache is not None:
             self._cache.save()
 
-    def backwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def backwards(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         """Look into the segments from ``last`` down to ``first``, in batches that grow; the caller ends it early."""
         largest = max(1, _BATCH_BYTES // self._size)
         count = 1
         while last >= first:
             known = self._recall(stretch, last)
             if known is not None:
-                yield Seen(last, known)
+                yield SegmentContents(last, known)
                 last -= 1
                 continue
             low = last
@@ -87,14 +87,14 @@ class WalReader:
             yield from self._look(stretch, low, last)
             last, count = low - 1, min(2 * count, largest)
 
-    def forwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def forwards(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         """Look into the segments from ``first`` up to ``last``, in batches that grow; the caller ends it early."""
         largest = max(1, _BATCH_BYTES // self._size)
         count = 1
         while first <= last:
             known = self._recall(stretch, first)
             if known is not None:
-                yield Seen(first, known)
+                yield SegmentContents(first, known)
                 first += 1
                 continue
             high = first
@@ -107,17 +107,17 @@ class WalReader:
                     break  # what follows it in the batch was not read
             count = min(2 * count, largest)
 
-    def _look(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def _look(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         batch = self._read(stretch, first, last)
         for number in range(last, first - 1, -1):
             summary = batch.found.get(number, Summary())
             if batch.damaged is not None and number >= batch.damaged:
-                yield Seen(number, summary, batch.words if number == batch.damaged else None)
+                yield SegmentContents(number, summary, batch.words if number == batch.damaged else None)
             else:
                 self._remember(stretch, number, summary)
-                yield Seen(number, summary)
+                yield SegmentContents(number, summary)
 
-    def _read(self, stretch: Stretch, first: int, last: int) -> _Batch:
+    def _read(self, stretch: WalSpan, first: int, last: int) -> _Batch:
         """Read some segments, and the one after them: a record may cross into it."""
         end = min(last + 1, stretch.last)
         unreadable = self._fetch(stretch, first, end)
@@ -136,35 +136,35 @@ class WalReader:
                 batch.damaged, batch.words = number, _reason(result.stderr)
         return batch
 
-    def _is_end(self, stretch: Stretch, number: int, position: int) -> bool:
+    def _is_end(self, stretch: WalSpan, number: int, position: int) -> bool:
         """Tell whether WAL ends at a position for no other reason than that more was not written yet."""
         if number < stretch.last:
             return False
         path = f"{self._place(stretch)}/{self._name(stretch, number)}"
         return self._file(stretch, number).own or is_empty_from(path, position % self._size)
 
-    def records(self, stretch: Stretch, number: int) -> list[Record]:
+    def records(self, stretch: WalSpan, number: int) -> list[Record]:
         """List the records that begin in one segment."""
         key = self._key(stretch, number)
         if key not in self._listed:
             self._listed = {**dict(list(self._listed.items())[1 - _LISTED :]), key: self._list(stretch, number)}
         return self._listed[key]
 
-    def _list(self, stretch: Stretch, number: int) -> list[Record]:
+    def _list(self, stretch: WalSpan, number: int) -> list[Record]:
         end = min(number + 1, stretch.last)
         if self._fetch(stretch, number, end) is not None:
             return []
         found = parse_records(self._dump(stretch, number, end).stdout)
         return [record for record in found if record.lsn // self._size == number]
 
-    def has_record_from(self, stretch: Stretch, position: Lsn) -> bool:
+    def has_record_from(self, stretch: WalSpan, position: Lsn) -> bool:
         """Tell whether any record begins at a position of the last segment, or later."""
         if self._fetch(stretch, stretch.last, stretch.last) is not None:
             return False
         result = self._run(stretch, self._name(stretch, stretch.last), f"--start={position}", "--limit=1")
         return result.stdout.startswith("rmgr:")
 
-    def _dump(self, stretch: Stretch, first: int, last: int) -> Result:
+    def _dump(self, stretch: WalSpan, first: int, last: int) -> Result:
         """Print what is of interest; before PostgreSQL 15 only one kind of records can be chosen at a time."""
         segments = (self._name(stretch, first), self._name(stretch, last))
         if self._major >= 15:
@@ -174,7 +174,7 @@ class WalReader:
         lines = [line for result in printed for line in result.stdout.split("\n") if line]
         return replace(printed[0], stdout="".join(f"{line}\n" for line in sorted(lines, key=_position_of_line)))
 
-    def _print(self, stretch: Stretch, kinds: Iterable[str], segments: tuple[str, str]) -> Result:
+    def _print(self, stretch: WalSpan, kinds: Iterable[str], segments: tuple[str, str]) -> Result:
         """Print records, each on one line."""
         result = self._run(stretch, *(f"--rmgr={kind}" for kind in kinds), *segments)
         place = self._place(stretch)
@@ -183,7 +183,7 @@ class WalReader:
         )
         return replace(result, stdout=text)
 
-    def _run(self, stretch: Stretch, *options: str) -> Result:
+    def _run(self, stretch: WalSpan, *options: str) -> Result:
         self._check_version()
         argv = pg_waldump_cmd(self._bin_directory, self._place(stretch), *options)
         return self._runner.run(argv, check=False, environment={"TZ": "UTC"})
@@ -202,7 +202,7 @@ class WalReader:
             )
         self._checked = True
 
-    def _fetch(self, stretch: Stretch, first: int, last: int) -> tuple[int, str] | None:
+    def _fetch(self, stretch: WalSpan, first: int, last: int) -> tuple[int, str] | None:
         """Bring segments into the private directory; give the first one that cannot be had, and why."""
         place = self._place(stretch)
         os.makedirs(place, mode=0o700, exist_ok=True)
@@ -217,7 +217,7 @@ class WalReader:
                     return number, problem
         return None
 
-    def _bring(self, stretch: Stretch, number: int, where: Place, target: str) -> str | None:
+    def _bring(self, stretch: WalSpan, number: int, where: Place, target: str) -> str | None:
         """Bring a segment from where a server would get it: from the first repository that has it whole."""
         spares = self._spares.get((stretch.path.timeline_at(number, self._size), number), ())
         brought = bring((self._file(stretch, number), *spares), where, target)
@@ -225,15 +225,15 @@ class WalReader:
             self.replaced[str(stretch.name(number))] = brought.passed_over
         return brought.problem
 
-    def _file(self, stretch: Stretch, number: int) -> SegmentFile:
+    def _file(self, stretch: WalSpan, number: int) -> SegmentFile:
         return self._files[stretch.path.timeline_at(number, self._size), number]
 
-    def _place(self, stretch: Stretch) -> str:
+    def _place(self, stretch: WalSpan) -> str:
         if self._directory is None:
             self._directory = tempfile.mkdtemp(prefix="pgark-wal-")
         return f"{self._directory}/{stretch.path.timeline}"
 
-    def _name(self, stretch: Stretch, number: int) -> str:
+    def _name(self, stretch: WalSpan, number: int) -> str:
         """Give a segment the name that it would have on the path's last timeline.
 
         pg_waldump follows one timeline by the names of files. That of the pages may only grow from page to page
@@ -241,11 +241,11 @@ class WalReader:
         """
         return str(SegmentName.numbered(stretch.path.timeline, number, self._size))
 
-    def _files_of(self, stretch: Stretch, number: int) -> list[SegmentFile]:
+    def _files_of(self, stretch: WalSpan, number: int) -> list[SegmentFile]:
         """List what a summary holds for: a record that begins in a segment may end in the one after it."""
         return [self._file(stretch, each) for each in range(number, min(number + 1, stretch.last) + 1)]
 
-    def _key(self, stretch: Stretch, number: int) -> str:
+    def _key(self, stretch: WalSpan, number: int) -> str:
         """Tell by what a summary is known: the files that were read, and the timelines that were expected in them."""
         files = self._files_of(stretch, number)
         timelines = Place(self._identity, stretch.path, number).timelines
@@ -257,7 +257,7 @@ class WalReader:
             ]
         )
 
-    def _recall(self, stretch: Stretch, number: int) -> Summary | None:
+    def _recall(self, stretch: WalSpan, number: int) -> Summary | None:
         key = self._key(stretch, number)
         if key not in self._known and self._cache is not None:
             cached = self._cache.get(key)
@@ -265,7 +265,7 @@ class WalReader:
                 self._known[key] = cached
         return self._known.get(key)
 
-    def _remember(self, stretch: Stretch, number: int, summary: Summary) -> None:
+    def _remember(self, stretch: WalSpan, number: int, summary: Summary) -> None:
         key = self._key(stretch, number)
         self._known[key] = summary
         # One in a data directory may still be written, and one that is damaged is to be named each time.

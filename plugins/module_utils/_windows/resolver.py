@@ -13,15 +13,15 @@ from functools import lru_cache
 from .._repository.catalog import Backup, Catalog
 from .._values.target import Target
 from .._wal.names import Lsn, TimelinePath
-from .._wal.records import Begun, Ended, moment_of
-from .choice import Choice, Question, candidates, check_newest, check_reach, choice, passed_over, path_for, pick
+from .._wal.records import Begun, TransactionEnd, moment_of
+from .choice import Choice, RestoreQuery, candidates, check_newest, check_reach, choice, passed_over, path_for, pick
 from .defects import Defect, problems
 from .refusals import Unreachable, abandoned, beyond, came_early, cannot_be_replayed, damaged_behind, who_is_later
 from .route import Behind, Route, behind, follow
 from .search import Search
 from .source import WalSource
-from .spans import Break, Following, Stretch, followings, on_path, stretches
-from .windows import Part, Tail, Window, distinct, windows_of
+from .spans import Break, CoveredBackups, WalSpan, followings, on_path, stretches
+from .windows import Part, SpanEnd, Window, distinct, windows_of
 
 _ALL = Target()
 # How many segments behind a target are looked through to tell what will be lost: some seconds.
@@ -29,7 +29,7 @@ _LOOK_BEHIND = 64
 
 
 @dataclass(frozen=True)
-class Writing:
+class LiveServer:
     """A running server that writes WAL: on which timeline, up to which position, at which moment."""
 
     timeline: int
@@ -38,12 +38,12 @@ class Writing:
 
 
 @dataclass(frozen=True)
-class Decision:
+class TargetResolver:
     """Decides with a catalog, with what can read its segments, and with the server that writes more (None: none)."""
 
     catalog: Catalog
     wal: WalSource
-    server: Writing | None = None
+    server: LiveServer | None = None
     _pasts: dict[tuple[TimelinePath, str], datetime | None] = field(default_factory=dict)
 
     def windows(self, unusable: Mapping[str, Defect], now: datetime) -> list[Window]:
@@ -73,7 +73,7 @@ class Decision:
         parts = self._whole_parts if whole else self._parts
         return [window for following in found for window in windows_of(following, list(parts(following)))]
 
-    def _whole_parts(self, following: Following) -> Iterator[Part]:
+    def _whole_parts(self, following: CoveredBackups) -> Iterator[Part]:
         """Divide a stretch where recovery from its backups cannot go on; leave out what is broken before its stop."""
         stretch, rest = following.stretch, following.backups
         while stretch is not None and rest:
@@ -86,19 +86,19 @@ class Decision:
             yield self._whole_part(following.path, stretch, (first, *inside), broken)
 
     def _whole_part(
-        self, path: TimelinePath, stretch: Stretch, backups: tuple[Backup, ...], broken: Break | None
+        self, path: TimelinePath, stretch: WalSpan, backups: tuple[Backup, ...], broken: Break | None
     ) -> Part:
         past = self.past(path, backups[0])
         if broken is None and self._is_written(stretch) and self.server is not None:
-            return Part(backups, stretch, Tail(self.server.now, self.server.lsn, live=True, past=past))
+            return Part(backups, stretch, SpanEnd(self.server.now, self.server.lsn, live=True, past=past))
         ends = follow(self.wal, stretch, backups[0].stop_lsn, _ALL, None if broken is None else broken.lsn).replayed
-        tail = Tail(ends.latest, ends.last, past=past)
+        tail = SpanEnd(ends.latest, ends.last, past=past)
         if broken is None:
             return Part(backups, stretch, tail)
         last = (broken.lsn.value - 1) // stretch.segment_size
         return Part(backups, replace(stretch, last=last), replace(tail, broken=broken))
 
-    def _parts(self, following: Following) -> Iterator[Part]:
+    def _parts(self, following: CoveredBackups) -> Iterator[Part]:
         """Look at the end of a stretch only, back to its last transaction."""
         stretch, backups = following.stretch, following.backups
         if stretch is None:
@@ -113,20 +113,20 @@ class Decision:
         if before:
             yield Part(before, replace(stretch, last=broken.number - 1), tail)
         if after:
-            yield Part(after, replace(stretch, first=broken.number + 1), Tail())
+            yield Part(after, replace(stretch, first=broken.number + 1), SpanEnd())
 
-    def _tail(self, stretch: Stretch, floor: int) -> Tail:
+    def _tail(self, stretch: WalSpan, floor: int) -> SpanEnd:
         server, broken = self.server, None
         if server is not None and self._is_written(stretch):
-            return Tail(server.now, server.lsn, live=True)
+            return SpanEnd(server.now, server.lsn, live=True)
         for seen in self.wal.backwards(stretch, (floor - 1) // stretch.segment_size, stretch.last):
             if seen.damage is not None:
                 broken = Break.of(seen.number, stretch.segment_size, seen.damage)
             elif seen.summary.latest is not None and seen.summary.end > floor:
-                return Tail(moment_of(seen.summary.latest), Lsn(seen.summary.end), broken=broken)
-        return Tail(broken=broken)
+                return SpanEnd(moment_of(seen.summary.latest), Lsn(seen.summary.end), broken=broken)
+        return SpanEnd(broken=broken)
 
-    def _is_written(self, stretch: Stretch) -> bool:
+    def _is_written(self, stretch: WalSpan) -> bool:
         if self.server is None or stretch.missing is not None or stretch.path.timeline != self.server.timeline:
             return False
         return stretch.last >= (self.server.lsn.value - 1) // stretch.segment_size
@@ -196,7 +196,7 @@ class Decision:
         warnings += _damaged(chosen)
         return replace(chosen, warnings=(*chosen.warnings, *warnings))
 
-    def _question(self, target: Target, label: str | None) -> Question:
+    def _question(self, target: Target, label: str | None) -> RestoreQuery:
         unusable = problems(self.catalog)
 
         @lru_cache(maxsize=1)
@@ -207,7 +207,7 @@ class Decision:
             path = self.catalog.path_through(backup)
             return None if path is None else self.past(path, backup)
 
-        return Question(target, label, self.catalog, unusable, windows, past)
+        return RestoreQuery(target, label, self.catalog, unusable, windows, past)
 
     def _window(self, path: TimelinePath, backup: Backup, windows: Sequence[Window]) -> Window:
         """Give the window of a backup; raises Unreachable where damage keeps it from becoming consistent."""
@@ -226,7 +226,7 @@ class Decision:
                     return cannot_be_replayed(backup, broken.text(stretch))
         return cannot_be_replayed(backup, "something cannot be read")
 
-    def _route(self, question: Question, window: Window, backup: Backup, end: Lsn | None) -> Route:
+    def _route(self, question: RestoreQuery, window: Window, backup: Backup, end: Lsn | None) -> Route:
         """Read all that is to be replayed; raises Unreachable where recovery would not get over something."""
         stretch = window.stretch
         if stretch is None:
@@ -247,7 +247,7 @@ class Decision:
         found = behind(self.wal, window.stretch, route.stop, target, _LOOK_BEHIND)
         return replace(found, damaged=window.damaged) if found.complete else found
 
-    def _check_latest(self, question: Question, path: TimelinePath) -> None:
+    def _check_latest(self, question: RestoreQuery, path: TimelinePath) -> None:
         """Refuse ``latest`` where a timeline that the path left was in use later than those that follow."""
         if question.target.kind != "latest" or question.target.timeline is not None:
             return
@@ -270,13 +270,13 @@ class Decision:
                 times = [
                     record.time
                     for record in self.wal.records(stretch, seen.number)
-                    if isinstance(record, (Ended, Begun)) and record.lsn >= position.value and record.time
+                    if isinstance(record, (TransactionEnd, Begun)) and record.lsn >= position.value and record.time
                 ]
                 if times:
                     return moment_of(max(times))
         return None
 
-    def _check_position(self, question: Question, window: Window, backup: Backup, position: Lsn) -> None:
+    def _check_position(self, question: RestoreQuery, window: Window, backup: Backup, position: Lsn) -> None:
         """Refuse a position behind which no record begins: PostgreSQL stops at a record."""
         stretch = window.stretch
         if stretch is not None:
@@ -287,7 +287,7 @@ class Decision:
                 return
         raise beyond(question.target, window, backup, question.windows)
 
-    def _abandoned(self, question: Question, path: TimelinePath) -> list[str]:
+    def _abandoned(self, question: RestoreQuery, path: TimelinePath) -> list[str]:
         """Find timelines that were in use at the moment asked for, and that the path leaves before it."""
         moment, found = question.target.time, []
         if moment is None or question.target.timeline is not None:
@@ -303,7 +303,7 @@ class Decision:
                 found.append(abandoned(question.target, window.timeline, path.timeline, fork, left))
         return found
 
-    def _last_before(self, stretch: Stretch, position: Lsn) -> datetime | None:
+    def _last_before(self, stretch: WalSpan, position: Lsn) -> datetime | None:
         """Give the time of the last transaction before a position."""
         last = min(stretch.last, (position.value - 1) // stretch.segment_size)
         for seen in self.wal.backwards(stretch, stretch.first, last):
@@ -314,9 +314,9 @@ class Decision:
                 return moment_of(time)
         return None
 
-    def _time_before(self, stretch: Stretch, number: int, position: Lsn) -> str | None:
+    def _time_before(self, stretch: WalSpan, number: int, position: Lsn) -> str | None:
         records = self.wal.records(stretch, number)
-        ended = [record for record in records if isinstance(record, Ended) and record.lsn < position.value]
+        ended = [record for record in records if isinstance(record, TransactionEnd) and record.lsn < position.value]
         return max((record.time for record in ended), default=None)
 
 

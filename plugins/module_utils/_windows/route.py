@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from .._values.target import Target
 from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName
-from .._wal.records import Ended, Parameters, Record, Tablespace, moment_of
+from .._wal.records import Parameters, Record, Tablespace, TransactionEnd, moment_of
 from .._wal.summary import Summary
-from .source import Seen, WalSource
-from .spans import Break, Stretch
+from .source import SegmentContents, WalSource
+from .spans import Break, WalSpan
 
 # Transactions take the time before they write their end, so ends that lie closer stand in either order every day.
 _EVERYDAY = timedelta(seconds=1)
@@ -98,7 +98,7 @@ class Route:
 
 def stops_before(target: Target, record: Record) -> bool:
     """Tell whether recovery to a moment stops before a record: ``recoveryStopsBefore`` in ``xlogrecovery.c``."""
-    return isinstance(record, Ended) and is_later(target, moment_of(record.time))
+    return isinstance(record, TransactionEnd) and is_later(target, moment_of(record.time))
 
 
 def is_later(target: Target, moment: datetime) -> bool:
@@ -111,7 +111,7 @@ def is_later(target: Target, moment: datetime) -> bool:
     return target.time is not None and (moment > target.time or (moment == target.time and not target.inclusive))
 
 
-def follow(wal: WalSource, stretch: Stretch, begin: Lsn, target: Target, end: Lsn | None = None) -> Route:
+def follow(wal: WalSource, stretch: WalSpan, begin: Lsn, target: Target, end: Lsn | None = None) -> Route:
     """Read from a position to where the target is, to ``end``, or to what cannot be read.
 
     Of a target that is no moment, the position where it ends is to be given as ``end`` (None: there is none, as for
@@ -132,7 +132,7 @@ def follow(wal: WalSource, stretch: Stretch, begin: Lsn, target: Target, end: Ls
 
 
 def _part(
-    wal: WalSource, stretch: Stretch, seen: Seen, limits: tuple[Lsn, Lsn | None], target: Target
+    wal: WalSource, stretch: WalSpan, seen: SegmentContents, limits: tuple[Lsn, Lsn | None], target: Target
 ) -> tuple[Summary, Lsn | None]:
     """Sum up what is replayed of a segment, and give the place in it where recovery stops."""
     if seen.damage is not None:
@@ -163,7 +163,7 @@ def _with(route: Route, part: Summary) -> Route:
     )
 
 
-def _break(seen: Seen, part: Summary, size: int) -> Break | None:
+def _break(seen: SegmentContents, part: Summary, size: int) -> Break | None:
     if seen.damage is not None:
         return Break.of(seen.number, size, seen.damage)
     minimal = next((change for change in part.parameters if change.minimal), None)
@@ -173,7 +173,7 @@ def _break(seen: Seen, part: Summary, size: int) -> Break | None:
     return Break(seen.number, Lsn(minimal.lsn), Lsn(minimal.lsn + 1), words)
 
 
-def behind(wal: WalSource, stretch: Stretch, stop: Lsn, target: Target, most: int) -> Behind:
+def behind(wal: WalSource, stretch: WalSpan, stop: Lsn, target: Target, most: int) -> Behind:
     """Look at what lies behind a position, in at most so many segments."""
     first = stop.value // stretch.segment_size
     last = min(stretch.last, first + most - 1)
@@ -197,7 +197,7 @@ def _bound(target: Target, records: Sequence[Record]) -> datetime | None:
 
     That is the target, but for what stands there by everyday's changes of order.
     """
-    stops = next((moment_of(record.time) for record in records if isinstance(record, Ended)), None)
+    stops = next((moment_of(record.time) for record in records if isinstance(record, TransactionEnd)), None)
     return None if target.time is None or stops is None else min(target.time, stops - _EVERYDAY)
 
 
@@ -206,4 +206,4 @@ def _has_early(summary: Summary, bound: datetime | None) -> bool:
 
 
 def _is_early(record: Record, bound: datetime | None) -> bool:
-    return bound is not None and isinstance(record, Ended) and moment_of(record.time) <= bound
+    return bound is not None and isinstance(record, TransactionEnd) and moment_of(record.time) <= bound

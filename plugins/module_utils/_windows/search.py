@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 from .._repository.catalog import Backup, Catalog
 from .._wal.names import Lsn, TimelinePath
-from .._wal.records import Ended, Point, is_before, widened
-from .choice import Question
+from .._wal.records import Point, TransactionEnd, is_before, widened
+from .choice import RestoreQuery
 from .refusals import ambiguous, not_found, of_another_epoch, on_other_branches, subtransaction
-from .source import Seen, WalSource
-from .spans import Stretch, on_path
+from .source import SegmentContents, WalSource
+from .spans import WalSpan, on_path
 from .windows import Window
 
 _SHOWN = 5
@@ -24,13 +24,13 @@ _SHOWN = 5
 class Range:
     """What recovery from one backup replays, up to where the next backup ended."""
 
-    stretch: Stretch
+    stretch: WalSpan
     backup: Backup
     end: int
 
 
 @dataclass
-class Met:
+class SearchTrace:
     """What was met on the way, for what is said when nothing was found, and from which position on to look at all."""
 
     floor: int = 0
@@ -47,9 +47,11 @@ class Search:
     wal: WalSource
     windows: Callable[[TimelinePath, Sequence[Backup]], list[Window]]
 
-    def find(self, question: Question, path: TimelinePath, backups: Sequence[Backup], windows: Sequence[Window]) -> Lsn:
+    def find(
+        self, question: RestoreQuery, path: TimelinePath, backups: Sequence[Backup], windows: Sequence[Window]
+    ) -> Lsn:
         """Give the position of the target on a path; raises Unreachable when it is not there, or not only once."""
-        met = Met()
+        met = SearchTrace()
         for part in _ranges(windows, backups):
             found = None if part.end <= met.floor else self._in_range(question, part, met)
             if found is not None:
@@ -61,7 +63,7 @@ class Search:
             raise of_another_epoch(int(str(question.target.value)), met.others)
         raise not_found(question.target, path, windows, met.names[:_SHOWN], max(met.xids, default=None))
 
-    def _elsewhere(self, question: Question, path: TimelinePath) -> list[tuple[TimelinePath, Lsn]]:
+    def _elsewhere(self, question: RestoreQuery, path: TimelinePath) -> list[tuple[TimelinePath, Lsn]]:
         """Find the target on other timelines, after the point where each and the path part; numbers are given again."""
         found: dict[tuple[int, Lsn], TimelinePath] = {}
         for other in self.catalog.known_paths:
@@ -71,24 +73,24 @@ class Search:
                 found.setdefault((other.timeline_before(position), position), other)
         return [(other, position) for (_timeline, position), other in found.items()]
 
-    def _behind(self, question: Question, path: TimelinePath, fork: Lsn) -> Lsn | None:
+    def _behind(self, question: RestoreQuery, path: TimelinePath, fork: Lsn) -> Lsn | None:
         """Find the target on a path behind a position."""
         backups = on_path(question.usable, path)
         for part in _ranges(self.windows(path, backups), backups):
-            found = self._in_range(question, part, Met())
+            found = self._in_range(question, part, SearchTrace())
             if found is not None:
                 return found if found > fork else None
             if part.backup.stop_lsn <= fork:
                 return None
         return None
 
-    def _in_range(self, question: Question, part: Range, met: Met) -> Lsn | None:
+    def _in_range(self, question: RestoreQuery, part: Range, met: SearchTrace) -> Lsn | None:
         target = question.target
         if isinstance(target.value, str):
             return self._point(question, part, target.value, met)
         return self._transaction(part, int(str(target.value)), met)
 
-    def _point(self, question: Question, part: Range, name: str, met: Met) -> Lsn | None:
+    def _point(self, question: RestoreQuery, part: Range, name: str, met: SearchTrace) -> Lsn | None:
         """Find the restore point of a name; recovery would stop at the first one, be it before the backup's end."""
         size = part.stretch.segment_size
         hits: list[Point] = []
@@ -103,7 +105,7 @@ class Search:
             raise ambiguous(question.target, [(Lsn(p.end), t) for p, t in zip(hits, timelines)])
         return Lsn(hits[0].end)
 
-    def _transaction(self, part: Range, xid: int, met: Met) -> Lsn | None:
+    def _transaction(self, part: Range, xid: int, met: SearchTrace) -> Lsn | None:
         """Find the end of a transaction, not looking further back than to where its number was not given yet.
 
         The WAL has the lower half of a number; the upper one, where it was given, is that of a checkpoint nearby.
@@ -123,7 +125,7 @@ class Search:
                 break
         return hit
 
-    def _hit(self, part: Range, seen: Seen, xid: int, met: Met) -> Lsn | None:
+    def _hit(self, part: Range, seen: SegmentContents, xid: int, met: SearchTrace) -> Lsn | None:
         xids = seen.summary.xids
         if xids is None:
             return None
@@ -132,7 +134,7 @@ class Search:
 
     def _ends(self, part: Range, number: int, xid: int) -> Iterator[Lsn]:
         for record in self.wal.records(part.stretch, number):
-            if isinstance(record, Ended) and part.backup.stop_lsn.value <= record.lsn < part.end:
+            if isinstance(record, TransactionEnd) and part.backup.stop_lsn.value <= record.lsn < part.end:
                 if record.xid == xid:
                     yield Lsn(record.end)
                 if xid in record.children:

@@ -12,11 +12,11 @@ from typing import Protocol
 from .._wal.names import Lsn
 from .._wal.records import Record
 from .._wal.summary import Summary
-from .spans import Stretch
+from .spans import WalSpan
 
 
 @dataclass(frozen=True)
-class Seen:
+class SegmentContents:
     """What one segment holds; ``damage`` says why it cannot be replayed to its end although more should follow."""
 
     number: int
@@ -27,14 +27,14 @@ class Seen:
 class WalSource(Protocol):
     """What can read WAL."""
 
-    def backwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def backwards(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         """Look into the segments from ``last`` down to ``first``; the caller may end it early."""
 
-    def forwards(self, stretch: Stretch, first: int, last: int) -> Iterator[Seen]:
+    def forwards(self, stretch: WalSpan, first: int, last: int) -> Iterator[SegmentContents]:
         """Look into the segments from ``first`` up to ``last``; the caller may end it early."""
 
-    def records(self, stretch: Stretch, number: int) -> list[Record]:
+    def records(self, stretch: WalSpan, number: int) -> list[Record]:
         """List the records that begin in one segment."""
 
-    def has_record_from(self, stretch: Stretch, position: Lsn) -> bool:
+    def has_record_from(self, stretch: WalSpan, position: Lsn) -> bool:
         """Tell whether any record begins at a position of the last segment, or later."""

@@ -14,7 +14,7 @@ from .._wal.names import Branch, Lsn, SegmentName, TimelinePath
 
 
 @dataclass(frozen=True)
-class Stretch:
+class WalSpan:
     """The segments ``first`` to ``last``, by number, on a path; ``missing`` is the one at which a gap follows.
 
     ``missing`` None: nothing later is there, so it is not known whether anything is missing.
@@ -48,7 +48,7 @@ class Break:
         """Give what a damaged segment is: it is not given to a server at all, wherever in it the damage lies."""
         return cls(number, Lsn(number * segment_size), Lsn((number + 1) * segment_size), f"is damaged: {damage}")
 
-    def text(self, stretch: Stretch) -> str:
+    def text(self, stretch: WalSpan) -> str:
         """Say it with the segment's name."""
         return f"segment {stretch.name(self.number)} {self.words}"
 
@@ -61,7 +61,7 @@ class Break:
         return self.end <= backup.start_lsn
 
 
-def stretches(catalog: Catalog, path: TimelinePath) -> list[Stretch]:
+def stretches(catalog: Catalog, path: TimelinePath) -> list[WalSpan]:
     """Join what recovery along a path reads into unbroken stretches, in their order."""
     size = catalog.identity.wal_segment_size
     joined: list[tuple[int, int]] = []
@@ -71,7 +71,7 @@ def stretches(catalog: Catalog, path: TimelinePath) -> list[Stretch]:
         else:
             joined.append((first, last))
     gaps = [_needed(path, last + 1, size) for _first, last in joined[:-1]]
-    return [Stretch(path, size, first, last, gap) for (first, last), gap in zip(joined, [*gaps, None])]
+    return [WalSpan(path, size, first, last, gap) for (first, last), gap in zip(joined, [*gaps, None])]
 
 
 def _clipped(catalog: Catalog, path: TimelinePath, size: int) -> list[tuple[int, int]]:
@@ -94,7 +94,7 @@ def _needed(path: TimelinePath, number: int, size: int) -> SegmentName:
 
 
 @dataclass(frozen=True)
-class Following:
+class CoveredBackups:
     """Backups of one path, oldest first, and the unbroken WAL that holds the end of each.
 
     ``stretch`` None: the segment in which the only backup ends is not there; ``missing`` names it if WAL goes on later.
@@ -102,25 +102,25 @@ class Following:
 
     path: TimelinePath
     backups: tuple[Backup, ...]
-    stretch: Stretch | None
+    stretch: WalSpan | None
     missing: SegmentName | None = None
 
 
-def followings(catalog: Catalog, path: TimelinePath, backups: Sequence[Backup]) -> list[Following]:
+def followings(catalog: Catalog, path: TimelinePath, backups: Sequence[Backup]) -> list[CoveredBackups]:
     """Gather the backups of a path, oldest first, by the stretch in which they end."""
     size, found = catalog.identity.wal_segment_size, stretches(catalog, path)
     starts = [stretch.first for stretch in found]
-    gathered: list[Following] = []
+    gathered: list[CoveredBackups] = []
     for backup in backups:
         number = (backup.stop_lsn.value - 1) // size
         index = bisect_right(starts, number) - 1
         if index < 0 or found[index].last < number:
             missing = _needed(path, number, size) if index + 1 < len(found) else None
-            gathered.append(Following(path, (backup,), None, missing))
+            gathered.append(CoveredBackups(path, (backup,), None, missing))
         elif gathered and gathered[-1].stretch is found[index]:
-            gathered[-1] = Following(path, (*gathered[-1].backups, backup), found[index])
+            gathered[-1] = CoveredBackups(path, (*gathered[-1].backups, backup), found[index])
         else:
-            gathered.append(Following(path, (backup,), found[index]))
+            gathered.append(CoveredBackups(path, (backup,), found[index]))
     return gathered
 
 

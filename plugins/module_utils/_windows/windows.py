@@ -13,11 +13,11 @@ from typing import Any
 from .._repository.catalog import Backup
 from .._values.times import format_time
 from .._wal.names import Lsn, SegmentName, TimelinePath
-from .spans import Break, Following, Stretch
+from .spans import Break, CoveredBackups, WalSpan
 
 
 @dataclass(frozen=True)
-class Tail:
+class SpanEnd:
     """What the WAL behind some backups ends with.
 
     ``time`` and ``end`` are those of the last transaction after the oldest backup (None: there is none). ``live`` tells
@@ -37,8 +37,8 @@ class Part:
     """Some of the backups of a stretch, and as much of it as can be replayed from them without a break."""
 
     backups: tuple[Backup, ...]
-    stretch: Stretch
-    tail: Tail
+    stretch: WalSpan
+    tail: SpanEnd
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Window:
 
     path: TimelinePath
     backups: tuple[Backup, ...]
-    stretch: Stretch | None
+    stretch: WalSpan | None
     last_time: datetime | None
     until_lsn: Lsn
     missing: SegmentName | None
@@ -109,14 +109,14 @@ class Window:
         }
 
 
-def windows_of(following: Following, parts: Sequence[Part]) -> list[Window]:
+def windows_of(following: CoveredBackups, parts: Sequence[Part]) -> list[Window]:
     """Give the windows of some backups: several, where something in the WAL between them cannot be replayed."""
     if following.stretch is None:
         return [_without_wal(following)]
     return [_window(following.path, part) for part in parts]
 
 
-def _without_wal(following: Following) -> Window:
+def _without_wal(following: CoveredBackups) -> Window:
     backup, missing = following.backups[0], following.missing
     words = "the archive has no WAL of it" if missing is None else f"segment {missing}, in which it ends, is missing"
     return Window(
@@ -135,7 +135,7 @@ def _window(path: TimelinePath, part: Part) -> Window:
     return Window(path, part.backups, stretch, tail.time, end, None, tail.broken.text(stretch), name, False, tail.past)
 
 
-def _natural_end(stretch: Stretch, tail: Tail) -> str:
+def _natural_end(stretch: WalSpan, tail: SpanEnd) -> str:
     if stretch.missing is not None:
         return f"segment {stretch.missing} is missing"
     last = f"segment {stretch.name(stretch.last)}"

@@ -37,7 +37,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._restore.plan impor
     plan_switch,
     with_undo,
 )
-from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import Amount, NoRoom, Parts
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import Amount, BackupSizes, NoRoom
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.steps import (
     BeginStaging,
     CheckLabel,
@@ -90,7 +90,7 @@ RUNNING = DataDirectory("/pgdata", DATA, "cluster", room=FreeSpace(1, 1 << 40), 
 MISSING = replace(RUNNING, kind="missing")
 SETTINGS = {"restore_command": "get", "recovery_target_timeline": "1"}
 OVERRIDES = {"listen_addresses": ""}
-PARTS = Parts(Amount(1_000_000, 1_200_000), Amount(2_000_000, 2_000_000))
+PARTS = BackupSizes(Amount(1_000_000, 1_200_000), Amount(2_000_000, 2_000_000))
 
 
 def test_the_plan_names_a_long_command_without_its_text() -> None:

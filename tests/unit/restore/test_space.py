@@ -10,13 +10,13 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_directory import DataDirectory, Place
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.manifest import Manifest, WalNeed
-from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import Amount, Parts, check_room
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.space import Amount, BackupSizes, check_room
 from ansible_collections.pgark.postgres.plugins.module_utils._values.file_entry import FileEntry
 from ansible_collections.pgark.postgres.plugins.module_utils._values.space import FreeSpace
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from tests.unit.examples import BACKUP, MB, SIZE
 
-PARTS = Parts(Amount(10 * MB, 20 * MB), Amount(16 * MB, 16 * MB), {"1": Amount(5 * MB, 6 * MB)})
+PARTS = BackupSizes(Amount(10 * MB, 20 * MB), Amount(16 * MB, 16 * MB), {"1": Amount(5 * MB, 6 * MB)})
 BACKED_UP = replace(BACKUP, tablespaces={"1": "/ts/a", "2": "/ts/empty"})
 
 
@@ -80,13 +80,13 @@ def test_room_is_left_for_the_server_that_runs() -> None:
 
 def test_what_earlier_restores_have_left_in_a_backup_takes_no_room() -> None:
     files = {path: FileEntry(4096, "") for path in ("PG_VERSION", "pgark.before-x/PG_VERSION", "pgark_restore.json")}
-    assert Parts.of(Manifest(files, (WalNeed(1, Lsn(SIZE), Lsn(SIZE + 1)),)), SIZE).base == Amount(4096, 4096)
+    assert BackupSizes.of(Manifest(files, (WalNeed(1, Lsn(SIZE), Lsn(SIZE + 1)),)), SIZE).base == Amount(4096, 4096)
 
 
 def test_the_parts_are_added_up_from_the_manifest() -> None:
     sizes = {"PG_VERSION": 3, "base/1/1": 8192, "global/empty": 0, "pg_tblspc/1/PG_17/5/1": 4097}
     files = {path: FileEntry(size, "") for path, size in sizes.items()}
     manifest = Manifest(files, (WalNeed(1, Lsn(SIZE), Lsn(2 * SIZE + 1)),))
-    parts = Parts.of(manifest, SIZE)
-    assert parts == Parts(Amount(8195, 12288), Amount(2 * SIZE, 2 * SIZE), {"1": Amount(4097, 8192)}, SIZE)
+    parts = BackupSizes.of(manifest, SIZE)
+    assert parts == BackupSizes(Amount(8195, 12288), Amount(2 * SIZE, 2 * SIZE), {"1": Amount(4097, 8192)}, SIZE)
     assert parts.size == 8195 + 4097 + 2 * SIZE

@@ -15,11 +15,11 @@ from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import
     LATEST,
     Begun,
     Checkpoint,
-    Ended,
     Parameters,
     Point,
     Record,
     Tablespace,
+    TransactionEnd,
     is_before,
     moment_of,
     parse_position,
@@ -51,7 +51,7 @@ def line(kind: str, description: str, lsn: str = "0/016DC948", length: int = 34,
 )
 def test_every_end_of_a_transaction_is_found(description: str, xid: int, found: int, children: tuple[int, ...]) -> None:
     (record,) = parse_records(line("Transaction", description, xid=xid))
-    assert record == Ended(0x16DC948, 0x16DC948 + 40, found, TIME, children)
+    assert record == TransactionEnd(0x16DC948, 0x16DC948 + 40, found, TIME, children)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_of_several_checkpoints_the_first_one_counts() -> None:
 
 numbers = st.integers(0, 2**64 - 1)
 records = st.lists(
-    st.builds(Ended, numbers, numbers, numbers, st.just(TIME))
+    st.builds(TransactionEnd, numbers, numbers, numbers, st.just(TIME))
     | st.builds(Point, numbers, numbers, st.text())
     | st.builds(Checkpoint, numbers, numbers, numbers)
     | st.builds(Begun, numbers, numbers, numbers, st.just(TIME))
@@ -231,7 +231,7 @@ def test_a_moment_that_no_datetime_can_hold_is_the_latest_or_the_earliest_one(ye
         "rmgr: Transaction len (rec/tot):     34/    34, tx:        739, lsn: 0/016DC948, prev 0/016DC908, "
         f"desc: COMMIT {year}-01-01 09:12:19.887702 UTC\n"
     )
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, TransactionEnd)
     assert ended.time == time
     assert EARLIEST < "2026-11-21 09:12:19.887702" < LATEST
     for zone in (timezone(timedelta(hours=14)), timezone(timedelta(hours=-12))):

@@ -12,10 +12,10 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import (
-    Ended,
     Point,
     Record,
     Tablespace,
+    TransactionEnd,
     parse_records,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.users_text import one_line_each, text_of
@@ -27,7 +27,7 @@ FORGED = "rmgr: XLOG len (rec/tot):1/1, tx:1, lsn: 0/3000028, prev 0/0, desc: PA
 OTHER_END = line("Transaction", "COMMIT 2099-01-01 00:00:00.000000 UTC", "0/3000100", xid=740)
 NO_END = line("Transaction", "COMMIT 2099-01-01 00:00:00.000000 UTC", "0/3000078", xid=999)
 END = line("Transaction", f"COMMIT {TIME} UTC", "0/3000100", xid=740)
-ENDED = Ended(0x3000100, 0x3000128, 740, TIME)
+ENDED = TransactionEnd(0x3000100, 0x3000128, 740, TIME)
 
 
 def record_of(kind: str, text: bytes, major: int = 18, before: bytes = b"") -> bytes:

@@ -33,7 +33,7 @@ def test_a_segment_that_is_archived_and_removed_between_two_looks_is_not_missing
         return {}
 
     monkeypatch.setattr(survey, "own_segments", removed_when_archived)
-    seen = survey.Survey(layout, "", CommandRunner(), str(tmp_path))._with_own_wal(read_catalog(layout))
+    seen = survey.WindowReader(layout, "", CommandRunner(), str(tmp_path))._with_own_wal(read_catalog(layout))
     assert sorted(number for _timeline, number in seen.files) == [1, 2]
 
 
@@ -47,7 +47,7 @@ def test_another_history_in_any_repository_is_refused_before_anything_is_chosen(
     for name, at in (("own", data), *((name, Path(places(name).wal)) for name in ("first", "further"))):
         left = "0/5000028" if name == differs else "0/3000028"
         (at / "00000002.history").write_text(f"1\t{left}\tx\n")
-    seen = survey.Survey(places("first"), "", CommandRunner(), str(data.parent), further=(places("further"),))
+    seen = survey.WindowReader(places("first"), "", CommandRunner(), str(data.parent), further=(places("further"),))
     with pytest.raises(Forked, match=r"00000002\.history in .*/pg_wal and in .*/" + differs):
         seen.choice(read_catalog(places("first")), Target("latest"), None, datetime.now(UTC))
 

@@ -23,8 +23,8 @@ from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import L
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.cache import WalCache, cache_file
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.reader import WalReader
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.segments import bring
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.source import Seen
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import Stretch, stretches
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.source import SegmentContents
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import WalSpan, stretches
 from tests.unit.examples import IDENTITY, SIZE, catalog, fork
 from tests.unit.wal.test_records import line
 from tests.unit.wal_program.harness import Repository, sha256_line
@@ -124,12 +124,14 @@ def changed(subject: Catalog, directory: Path, number: int, content: str) -> Cat
     return replace(subject, files={**subject.files, (1, number): stored(directory, number, content)})
 
 
-def the_stretch(subject: Catalog, timeline: int = 1) -> Stretch:
+def the_stretch(subject: Catalog, timeline: int = 1) -> WalSpan:
     (found,) = stretches(subject, subject.path_to(timeline))
     return found
 
 
-def look(subject: Catalog, runner: FakeWaldump, first: int, last: int, cache: WalCache | None = None) -> list[Seen]:
+def look(
+    subject: Catalog, runner: FakeWaldump, first: int, last: int, cache: WalCache | None = None
+) -> list[SegmentContents]:
     with WalReader(subject, BIN, runner, cache) as reader:
         return list(reader.backwards(the_stretch(subject), first, last))
 

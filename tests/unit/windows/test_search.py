@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._values.target import Target
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Checkpoint
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import Question
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.choice import RestoreQuery
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.refusals import Unreachable
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.search import Search
 from tests.unit.examples import backup, catalog, fork
@@ -112,7 +112,7 @@ def test_a_transaction_that_did_not_end_is_refused_with_the_highest_number(xid: 
 def test_a_transaction_is_not_looked_for_before_its_number_was_given() -> None:
     checkpoint = Checkpoint(lsn(8.5), lsn(7.5), 709)
     wal = wal_of((1, commit(10, 100, 710)), (1, checkpoint), (1, commit(8, 80, 709)), (1, commit(5, 50, 701)))
-    question = Question(numbered(715), None, SUBJECT, {})
+    question = RestoreQuery(numbered(715), None, SUBJECT, {})
     (window,) = windows(SUBJECT)
     with pytest.raises(Unreachable):
         Search(SUBJECT, wal, lambda path, backups: []).find(question, window.path, SHORT, [window])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName, TimelinePath
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.spans import (
-    Following,
+    CoveredBackups,
     followings,
     on_path,
     stretches,
@@ -33,7 +33,7 @@ def without(*numbers: int) -> dict[tuple[int, int], int]:
     return {place: arrived for place, arrived in WHOLE.items() if place[1] not in numbers}
 
 
-def spans(found: list[Following]) -> list[tuple[list[str], str | None, str | None]]:
+def spans(found: list[CoveredBackups]) -> list[tuple[list[str], str | None, str | None]]:
     return [
         (
             [subject.label for subject in each.backups],

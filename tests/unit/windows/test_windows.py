@@ -9,7 +9,7 @@ import pytest
 
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.records import Parameters
-from ansible_collections.pgark.postgres.plugins.module_utils._windows.resolver import Writing
+from ansible_collections.pgark.postgres.plugins.module_utils._windows.resolver import LiveServer
 from ansible_collections.pgark.postgres.plugins.module_utils._windows.windows import nearest
 from tests.unit.examples import SIZE, backup, catalog, fork, minutes
 from tests.unit.replay import commit, labels, lsn, steady, wal_of, windows
@@ -154,7 +154,7 @@ def test_a_backup_that_cannot_be_used_opens_no_window() -> None:
     assert labels(windows(subject)) == [["tuesday", "wednesday"]]
 
 
-NOW = Writing(1, Lsn(12 * SIZE + 0x2000), minutes(500))
+NOW = LiveServer(1, Lsn(12 * SIZE + 0x2000), minutes(500))
 
 
 def test_a_running_server_reaches_up_to_now() -> None:
@@ -168,7 +168,7 @@ def test_a_running_server_reaches_up_to_now() -> None:
     [replace(NOW, timeline=2), replace(NOW, lsn=Lsn(14 * SIZE))],
     ids=["on another timeline", "behind a gap"],
 )
-def test_a_server_elsewhere_does_not_count(server: Writing) -> None:
+def test_a_server_elsewhere_does_not_count(server: LiveServer) -> None:
     (window,) = windows(catalog(BACKUPS, WHOLE), server=server)
     assert (window.until, window.live) == (minutes(120), False)
 
