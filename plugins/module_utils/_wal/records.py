@@ -118,8 +118,8 @@ def parse_records(text: str) -> Iterator[Record]:
     ...     "rmgr: XLOG        len (rec/tot):     98/    98, tx:          0, lsn: 0/016DC9A0, prev 0/016DC970, "
     ...     "desc: RESTORE_POINT it's 100%\n"
     ... ))  # doctest: +NORMALIZE_WHITESPACE
-    [Ended(lsn=23972168, end=23972208, xid=739, time='2026-11-21 09:12:19.887702', children=()),
-     Ended(lsn=23972208, end=23972256, xid=744, time='2026-11-21 09:12:20.000000', children=()),
+    [TransactionEnd(lsn=23972168, end=23972208, xid=739, time='2026-11-21 09:12:19.887702', children=()),
+     TransactionEnd(lsn=23972208, end=23972256, xid=744, time='2026-11-21 09:12:20.000000', children=()),
      Point(lsn=23972256, end=23972360, name="it's 100%")]
     """
     for match in _LINE.finditer(text):
