@@ -138,8 +138,8 @@ options:
       - Name in the repository of the cluster whose backup is restored here, as a clone. O(cluster) is the clone's own.
       - O(data_directory) has to be missing, empty, or the result of an earlier restore of the same source. One that
         holds the source itself, or a standby of it, is refused.
-      - With C(target=latest), a clone ends where the WAL ended that was archived when it was staged: what the source
-        archives later could make tablespaces in directories of the source.
+      - With C(target=latest), a clone ends where the WAL ended that was archived when it was staged, because what the
+        source archives later could make tablespaces in directories of the source.
       - A clone archives nothing (C(archive_mode = off)), follows no primary, waits for no standby
         (C(synchronous_standby_names)) and subscribes to nothing (C(max_logical_replication_workers = 0)). That is
         written into C(postgresql.auto.conf) and stays there. P(pgark.postgres.wal_archiving#role) turns archiving on

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is written about the collection is true of it. Of modules, ansible-test sanity says the same."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,3 +135,16 @@ class TestPage:
     def test_make_targets_exist(self, page: str) -> None:
         makefile = (ROOT / "Makefile").read_text()
         assert not [name for name in TARGET.findall((ROOT / page).read_text()) if f"\n{name}:" not in makefile]
+
+
+@pytest.mark.parametrize("name", project_files("plugins/modules/*.py"))
+def test_what_documents_a_module_can_be_read(name: str) -> None:
+    found = {
+        node.targets[0].id: yaml.safe_load(node.value.value)
+        for node in ast.parse((ROOT / name).read_text()).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and isinstance(node.value, ast.Constant)
+        if node.targets[0].id in ("DOCUMENTATION", "EXAMPLES", "RETURN")
+    }
+    assert {"DOCUMENTATION", "EXAMPLES", "RETURN"} <= set(found)

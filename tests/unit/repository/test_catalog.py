@@ -20,6 +20,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._values.documents i
 from ansible_collections.pgark.postgres.plugins.module_utils._values.times import format_time
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.identity import Identity
 from ansible_collections.pgark.postgres.plugins.module_utils._wal.names import Lsn, SegmentName
+from tests.gates.setup import ROOT
 from tests.unit.examples import BACKUP, IDENTITY, MB, MOMENTS, NOON, SIZE, backup, catalog, fork, segment_file
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}", fullmatch=True)
@@ -289,3 +290,9 @@ def test_a_description_has_no_times_that_another_zone_could_not_name(moment: str
     document = BACKUP.as_document() | {"start_time": moment}
     with pytest.raises(InvalidValue, match=r"has start_time .*, expected a time such as"):
         Backup.from_document(seal(document))
+
+
+def test_the_page_on_the_format_has_every_field() -> None:
+    page = (ROOT / "docs/repository-format.md").read_text()
+    fields = page.partition("## backup.json")[2].partition("\n## ")[0]
+    assert [name for name in BACKUP.sealed() if f"`{name}`" not in fields] == []
