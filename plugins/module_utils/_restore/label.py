@@ -26,7 +26,8 @@ _LABEL = re.compile(
     r"BACKUP METHOD: (?P<method>[^\n]*)\nBACKUP FROM: (?P<origin>[^\n]*)\nSTART TIME: [^\n]*\nLABEL: [^\n]*\n"
     r"START TIMELINE: (?P<timeline>[0-9]{1,10})\n(?P<more>[\s\S]*)"
 )
-_STATES = {"primary": "in production", "standby": "in archive recovery"}
+# By what a backup is from; 13 says master where later ones say primary.
+_STATES = {"primary": "in production", "master": "in production", "standby": "in archive recovery"}
 # CATALOG_VERSION_NO in src/include/catalog/catversion.h of those who cannot be asked whether they take a control file.
 _CATALOGS = {13: "202007201", 14: "202107181"}
 _CHECKPOINT = re.compile(rf"lsn: ({_POSITION}), .* desc: CHECKPOINT_(?:ONLINE|SHUTDOWN) redo ({_POSITION});")
@@ -34,7 +35,7 @@ _CHECKPOINT = re.compile(rf"lsn: ({_POSITION}), .* desc: CHECKPOINT_(?:ONLINE|SH
 
 @dataclass(frozen=True)
 class Label:
-    """Where recovery begins, and which kind of server the backup is of: ``primary`` or ``standby``."""
+    """Where recovery begins, and which kind of server the backup is of, in PostgreSQL's words."""
 
     start: Lsn
     checkpoint: Lsn

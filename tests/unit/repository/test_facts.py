@@ -63,6 +63,7 @@ def test_what_goes_together_is_taken() -> None:
     assert label == Label(BACKUP.start_lsn, Lsn(0x3000060), 1, "primary")
     check_control(STEP, label, "17\n", CONTROL)
     standby = check_label(STEP, LABEL.replace("primary", "standby"), MAP)
+    assert check_label(STEP, LABEL.replace("primary", "master"), MAP).origin == "master", "as PostgreSQL 13 says"
     check_control(STEP, standby, "17\n", {**CONTROL, "Database cluster state": "in archive recovery"})
     check_checkpoint(STEP, label, RECORD)
     check_checkpoint(STEP, label, RECORD.replace("ONLINE", "SHUTDOWN"))
