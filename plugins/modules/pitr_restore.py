@@ -558,10 +558,10 @@ from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe
 from ansible_collections.pgark.postgres.plugins.module_utils._repository.observe_manifest import described_manifest
 from ansible_collections.pgark.postgres.plugins.module_utils._restore import apply as apply_staging
 from ansible_collections.pgark.postgres.plugins.module_utils._restore import apply_switch
+from ansible_collections.pgark.postgres.plugins.module_utils._restore.apply_replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.context import RestoreContext
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.module_ground import check_missing
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.module_new_cluster import with_use
-from ansible_collections.pgark.postgres.plugins.module_utils._restore.observe_replayed import look
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.parameters import (
     asked_by_wal,
     check_not_given,

@@ -74,7 +74,8 @@ def following(command: str, timeline: int) -> str:
     >>> following('pgark-wal get --spool "$s" "%f" "%p"', 2)
     'pgark-wal get --timeline 2 --spool "$s" "%f" "%p"'
     """
-    return command.replace(_SPOOL, f"--timeline {timeline} {_SPOOL}")
+    before, spool, after = command.rpartition(_SPOOL)  # the last one: a path may look like it
+    return f"{before}--timeline {timeline} {spool}{after}" if spool else command
 
 
 def _places(repositories: Sequence[str], cluster: str) -> list[str]:

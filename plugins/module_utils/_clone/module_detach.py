@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .._cluster.data_directory import check_stopped
 from .._cluster.observe import observe_directory
-from .._rollback.module_under_way import check_known
+from .._rollback.module_under_way import check_records
 from .._task.task import Result, Task, planned
 from .apply import STEPS, DetachContext
 from .identity import generate, observe_clone
@@ -34,5 +34,5 @@ def detach(task: Task) -> Result:
 
 def _observe(task: Task, bin_directory: str) -> Clone:
     directory = observe_directory(task.data_directory, bin_directory, task.runner)
-    check_known(directory)
+    check_records(directory)
     return observe_clone(directory, bin_directory, task.runner)

@@ -14,7 +14,7 @@ from .._restore.module_ground import check_missing
 from .._restore.module_new_cluster import with_use
 from .._restore.plan import check_directory
 from .._restore.space import BackupSizes, check_room
-from .._rollback.module_under_way import check_known
+from .._rollback.module_under_way import check_records
 from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Task
@@ -41,7 +41,7 @@ def _check(task: Task, catalog: Catalog, target: Target, backup: Backup) -> None
     check_unmanaged(signs_of_manager(task.data_directory), "replaced", stopped=True)
     check_missing(task, task.options["config_directory"])
     directory = observe_directory(task.data_directory, task.bin_directory(catalog.identity.major), task.runner)
-    check_known(directory)
+    check_records(directory)
     directory = with_use(task, directory, catalog.identity)
     check_directory(directory, catalog.identity, force=False)
     asked = (task.options["cluster"], catalog.identity.system_identifier, task.options["backup_label"])

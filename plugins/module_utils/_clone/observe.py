@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the pgark.postgres contributors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look at the place where a clone is to be, and at the configuration that it would start with."""
+"""Look where a clone's tablespaces can go."""
 
 from __future__ import annotations
 

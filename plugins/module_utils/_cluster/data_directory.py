@@ -304,7 +304,7 @@ def check_aside_free(directory: DataDirectory) -> None:
     )
 
 
-def check_readable(directory: DataDirectory, kept: Collection[str]) -> None:
+def check_records_readable(directory: DataDirectory, kept: Collection[str]) -> None:
     """Refuse to go on from what nobody knows: a record tells where data went, or a journal where it is going to.
 
     ``kept`` are the directories that restores and rollbacks have set aside.

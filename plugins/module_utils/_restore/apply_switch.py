@@ -16,7 +16,7 @@ from .._host import claim
 from .._plan.apply import StepTable
 from .._previous_data import observe as kept_data
 from .._previous_data.plan import NoteKept
-from . import observe_replayed as replayed
+from . import apply_replayed as replayed
 from . import staging as restore
 from .context import RestoreContext
 from .steps import (

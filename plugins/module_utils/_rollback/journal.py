@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from .._cluster.data_directory import Damaged, DataDirectory, check_readable
+from .._cluster.data_directory import Damaged, DataDirectory, check_records_readable
 from .._cluster.observe import mark_of, own_record
 from .._errors import Error
 from .._host.files import read_json
@@ -29,7 +29,7 @@ def journal_of(directory: DataDirectory) -> Journal | None:
         return read_journal(directory.journal)
     except (Error, OSError) as error:
         why = error.message if isinstance(error, Error) else f"{directory.journal}: {error.strerror}"
-        check_readable(replace(directory, damaged=(Damaged(directory.journal, why),)), kept_paths(directory))
+        check_records_readable(replace(directory, damaged=(Damaged(directory.journal, why),)), kept_paths(directory))
         raise
 
 

@@ -25,7 +25,7 @@ from .._server.managers import check_unmanaged
 from .._server.observe_managers import signs_of_manager
 from .._task.task import Result, Task, planned
 from . import apply as apply_rollback
-from .module_under_way import check_known
+from .module_under_way import check_records
 from .new_timeline import Anew
 from .observe import kept_major, observe_situation
 from .plan import Rollback, plan_rollback
@@ -63,7 +63,7 @@ def _plan(
     task: Task, directory: DataDirectory, wanted: str | None, bin_directory: str, identifier: str | None
 ) -> Rollback:
     if wanted is None or (directory.mount_point and directory.kind != "cluster"):
-        check_known(directory)
+        check_records(directory)
     situation = observe_situation(directory, wanted, bin_directory, task.runner, identifier)
     stamp = free_stamp(directory, [kept.path for kept in situation.kept], datetime.now(timezone.utc))
     rollback = plan_rollback(situation, wanted, task.options["force"], stamp, _anew(task, directory))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from .._cluster.data_directory import DataDirectory, check_readable
+from .._cluster.data_directory import DataDirectory, check_records_readable
 from .._cluster.observe import with_damage
 from .._host.mounts import is_mount_point
 from .._previous_data.observe import kept_paths
@@ -15,13 +15,13 @@ from .situation import check_no_rollback
 
 def check_not_under_way(directory: DataDirectory) -> None:
     """Refuse a restore while a rollback is half done, or where nobody knows what is."""
-    check_known(directory)
+    check_records(directory)
     check_no_rollback(directory, under_way(directory))
 
 
-def check_known(directory: DataDirectory) -> None:
+def check_records(directory: DataDirectory) -> None:
     """Refuse to go on where a record cannot be read that tells what was done with the data."""
-    check_readable(directory, kept_paths(directory))
+    check_records_readable(directory, kept_paths(directory))
 
 
 def check_no_rollback_at(data_directory: str) -> None:

@@ -81,6 +81,10 @@ def test_a_command_is_told_which_timeline_is_followed() -> None:
     plain = get_command("/opt/pgark-wal", ["/b"], "main", 3)
     assert following(plain, 7) == plain.replace(" --jobs 3 --spool ", " --jobs 3 --timeline 7 --spool ")
     assert following(plain, 7) != plain
+    odd = '/opt/--spool "$s"/pgark-wal'
+    assert following(get_command(odd, ["/b"], "main", 3), 7) == following(plain, 7).replace(
+        quote_word("/opt/pgark-wal"), quote_word(odd)
+    )
 
 
 @pytest.mark.parametrize(

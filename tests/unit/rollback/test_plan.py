@@ -14,7 +14,7 @@ from ansible_collections.pgark.postgres.plugins.module_utils._cluster.data_direc
     Damaged,
     DataDirectory,
     RestoreRecord,
-    check_readable,
+    check_records_readable,
     check_stopped,
 )
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
@@ -341,9 +341,9 @@ def test_a_restore_waits_for_a_rollback_that_is_half_done() -> None:
 )
 def test_a_record_that_cannot_be_read_is_no_dead_end(kind: str, mount_point: bool, name: str, hint: str) -> None:
     seen = replace(RESTORED, kind=kind, mount_point=mount_point)
-    check_readable(seen, [before("1")])
+    check_records_readable(seen, [before("1")])
     with pytest.raises(Error, match=re.escape(f"{name} is empty. It tells how far")) as caught:
-        check_readable(replace(seen, damaged=(Damaged(name, f"{name} is empty"),)), [before("1"), before("2")])
+        check_records_readable(replace(seen, damaged=(Damaged(name, f"{name} is empty"),)), [before("1"), before("2")])
     assert f"is as it was left, and what was set aside is in {before('1')}, {before('2')}" in caught.value.message
     assert str(caught.value.hint).startswith(hint)
     back = f"with previous_directory={before('2')} that is put back"

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.pgark.postgres.plugins.module_utils._cluster.marks import read_mark
 from ansible_collections.pgark.postgres.plugins.module_utils._errors import Error
 from ansible_collections.pgark.postgres.plugins.module_utils._host.mount_table import Mounts
-from ansible_collections.pgark.postgres.plugins.module_utils._restore import observe_replayed as replayed
+from ansible_collections.pgark.postgres.plugins.module_utils._restore import apply_replayed as replayed
 from ansible_collections.pgark.postgres.plugins.module_utils._restore.replayed import Found
 from tests.unit.fakes import Killed, full, killed_at
 
